@@ -1,0 +1,30 @@
+// Types of what this project uses of @std/http/status (npm: deno-std, which ships JavaScript only).
+export const STATUS_CODE: Readonly<{
+  Continue: 100;
+  OK: 200;
+  Created: 201;
+  Accepted: 202;
+  NoContent: 204;
+  NotModified: 304;
+  BadRequest: 400;
+  Unauthorized: 401;
+  Forbidden: 403;
+  NotFound: 404;
+  MethodNotAllowed: 405;
+  NotAcceptable: 406;
+  RequestTimeout: 408;
+  Conflict: 409;
+  Gone: 410;
+  ContentTooLarge: 413;
+  UnsupportedMediaType: 415;
+  UnprocessableEntity: 422;
+  TooManyRequests: 429;
+  RequestHeaderFieldsTooLarge: 431;
+  InternalServerError: 500;
+  NotImplemented: 501;
+  BadGateway: 502;
+  ServiceUnavailable: 503;
+  GatewayTimeout: 504;
+}>;
+export type StatusCode = (typeof STATUS_CODE)[keyof typeof STATUS_CODE];
+export const STATUS_TEXT: Readonly<Record<StatusCode, string>>;

@@ -1,0 +1,2 @@
+// @ts-types="./http_status.d.ts"
+export { STATUS_CODE, STATUS_TEXT } from "deno-std/http/status.js";
