@@ -31,7 +31,8 @@ export interface ChainListenerView {
 }
 
 export interface ChainListenerStatus {
-  readonly state: "disabled" | "connecting" | "following" | "unreachable" | "stopped";
+  /** `blocked`: the chain answers, but an event could not be applied here (it is retried, never skipped). */
+  readonly state: "disabled" | "connecting" | "following" | "unreachable" | "blocked" | "stopped";
   readonly detail: string;
   readonly cursor: string | undefined;
   readonly lastEventAt: number | undefined;
