@@ -1,0 +1,72 @@
+/** From a command's flags and environment to the Config. */
+import { parseArgs } from "@std/cli/parse-args";
+import { type Config, ConfigError, flagName, loadConfig, SETTINGS } from "../config.ts";
+import { type CommandIo, type Flags, type FlagSpec, parseFlags } from "./command.ts";
+
+const CONFIG_STRINGS = SETTINGS.filter(({ env, isSwitch }) => env !== undefined && !isSwitch)
+  .map(({ field }) => flagName(field));
+const CONFIG_SWITCHES = SETTINGS.filter(({ isSwitch }) => isSwitch).map(({ field }) =>
+  flagName(field)
+);
+
+/** The lines of `--help` that every command with a configuration shares. */
+export function settingsHelp(): string {
+  const rows = SETTINGS.filter(({ env }) => env !== undefined).map((
+    { field, env, help, isSwitch },
+  ) => [
+    `  --${flagName(field)}${isSwitch ? "" : " VALUE"}`,
+    `${env}`,
+    help,
+  ]);
+  const width = (column: number) => Math.max(...rows.map((row) => row[column]?.length ?? 0));
+  const [flags, variables] = [width(0), width(1)];
+  return [
+    "Settings (flag, environment variable; a flag wins over the variable, both over --config FILE):",
+    `  ${"--config FILE".padEnd(flags - 2)}  ${
+      "NAUTILUS_CONFIG".padEnd(variables)
+    }  JSONC, fields in camelCase`,
+    ...rows.map(([flag, env, help]) =>
+      `${flag?.padEnd(flags)}  ${env?.padEnd(variables)}  ${help}`
+    ),
+  ].join("\n");
+}
+
+/**
+ * Parses flags that are settings together with the command's own.
+ * @throws {UsageError | ConfigError}
+ */
+export async function loadSettings(
+  io: CommandIo,
+  args: readonly string[],
+  own: FlagSpec = {},
+): Promise<{ config: Config; flags: Flags }> {
+  const flags = parseFlags(parseArgs, args, {
+    strings: [...CONFIG_STRINGS, "config", ...(own.strings ?? [])],
+    switches: [...CONFIG_SWITCHES, ...(own.switches ?? [])],
+    positionals: own.positionals ?? [],
+  });
+  const given: Record<string, unknown> = {};
+  for (const { field, isSwitch } of SETTINGS) {
+    const name = flagName(field);
+    const value = flags.strings[name];
+    if (isSwitch && flags.switches.has(name)) given[field] = true;
+    if (value !== undefined) given[field] = value;
+  }
+  const path = flags.strings["config"] ?? io.env["NAUTILUS_CONFIG"];
+  const config = loadConfig({
+    flags: given,
+    env: io.env,
+    file: path === undefined ? undefined : { path, text: await readConfigFile(path) },
+    isRoot: io.isRoot,
+    hostName: io.hostName,
+  });
+  return { config, flags };
+}
+
+async function readConfigFile(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (cause) {
+    throw new ConfigError(`--config ${path}: ${(cause as Error).message}`, { cause });
+  }
+}

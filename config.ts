@@ -1,0 +1,417 @@
+/**
+ * Flags, environment and file become one strict, frozen Config. Every refusal names the field,
+ * where the value came from, the value, and what would be valid.
+ */
+import { parse as parseJsonc } from "@std/jsonc";
+
+/** A setting that cannot be used. Exit code 2. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly code = "config_invalid";
+}
+
+export type TeeMode = "simulation" | "production" | "auto";
+export type LogLevel = "debug" | "info" | "warn" | "error";
+export type SealPolicySetting = "measurement" | "signer" | "default";
+
+export interface ListenAddress {
+  /** IP literal or `localhost`, without brackets. */
+  readonly host: string;
+  /** 0: the system picks one. */
+  readonly port: number;
+}
+
+/** What a chain address may do: nothing that is not listed. */
+export interface GrantSetting {
+  readonly address: string;
+  readonly namespaces: readonly string[];
+  readonly verbs: readonly string[];
+  readonly resources: readonly string[];
+}
+
+export interface Config {
+  readonly teeMode: TeeMode;
+  readonly dataDir: string;
+  /** `undefined`: chosen at boot from the TEE (see docs/OPERATIONS.md). */
+  readonly runtimeDir: string | undefined;
+  readonly listen: ListenAddress;
+  readonly tlsListen: ListenAddress | undefined;
+  readonly etcdListen: ListenAddress | undefined;
+  readonly nodeId: string;
+  /** 0x + 64 hex, the original package id. */
+  readonly contractAddress: string | undefined;
+  readonly suiEndpoints: readonly string[];
+  readonly suiRegistry: string | undefined;
+  /** 32 hex digits. */
+  readonly clusterId: string | undefined;
+  readonly minimumStakeMist: bigint;
+  readonly legacyBearerTokens: boolean;
+  readonly grants: readonly GrantSetting[];
+  readonly sealPolicy: SealPolicySetting;
+  readonly logLevel: LogLevel;
+  readonly heartbeatTimeoutSeconds: number;
+}
+
+/** One setting: its names in the three places, how text becomes a value, and what to say of it. */
+export interface Setting<T> {
+  /** Name in the configuration file; the flag is its kebab-case. */
+  readonly field: keyof Config;
+  readonly env: string | undefined;
+  readonly isSwitch?: boolean;
+  readonly help: string;
+  /** @throws {Error} whose message says what would be valid. */
+  parse(value: unknown): T;
+}
+
+function choice<T extends string>(...valid: readonly T[]): (value: unknown) => T {
+  return (value) => {
+    const found = valid.find((candidate) => candidate === value);
+    if (found === undefined) throw new Error(`valid are: ${valid.join(", ")}`);
+    return found;
+  };
+}
+
+function text(value: unknown): string {
+  if (typeof value !== "string" || value === "") throw new Error("a non-empty string is wanted");
+  if (/\p{Cc}/u.test(value)) throw new Error("control characters are not allowed");
+  return value;
+}
+
+function hex(bytes: number, prefix: "0x" | ""): (value: unknown) => string {
+  return (value) => {
+    const wanted = `${prefix}${"…"} with exactly ${bytes * 2} hex digits is wanted`;
+    if (typeof value !== "string" || !value.startsWith(prefix)) throw new Error(wanted);
+    const digits = value.slice(prefix.length);
+    if (digits.length !== bytes * 2 || !/^[0-9a-fA-F]*$/.test(digits)) throw new Error(wanted);
+    return prefix + digits.toLowerCase();
+  };
+}
+
+/** `host:port`, `[v6]:port`. */
+export function parseListen(value: unknown): ListenAddress {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(String(value));
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || port > 65535) {
+    throw new Error("HOST:PORT is wanted, such as 127.0.0.1:8080 or [::1]:0");
+  }
+  return Object.freeze({ host, port });
+}
+
+function optionalListen(value: unknown): ListenAddress | undefined {
+  return value === "off" ? undefined : parseListen(value);
+}
+
+function url(value: string): string {
+  const parsed = URL.canParse(value) ? new URL(value) : undefined;
+  if (parsed === undefined || (parsed.protocol !== "http:" && parsed.protocol !== "https:")) {
+    throw new Error("http:// or https:// URLs are wanted, separated by commas");
+  }
+  if (parsed.username !== "" || parsed.password !== "") {
+    throw new Error("a URL must not carry credentials");
+  }
+  return parsed.href.replace(/\/$/, "");
+}
+
+function urls(value: unknown): readonly string[] {
+  const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
+  return Object.freeze(list.map((item) => url(item.trim())));
+}
+
+function integer(minimum: number, maximum: number, unit: string): (value: unknown) => number {
+  return (value) => {
+    const number = typeof value === "number"
+      ? value
+      : /^\d+$/.test(String(value))
+      ? Number(value)
+      : NaN;
+    if (!Number.isSafeInteger(number) || number < minimum || number > maximum) {
+      throw new Error(`a whole number of ${unit} from ${minimum} to ${maximum} is wanted`);
+    }
+    return number;
+  };
+}
+
+function mist(value: unknown): bigint {
+  const digits = typeof value === "number" && Number.isSafeInteger(value) ? String(value) : value;
+  if (typeof digits !== "string" || !/^\d{1,20}$/.test(digits) || BigInt(digits) >= 1n << 64n) {
+    throw new Error("a whole number of MIST below 2^64 is wanted");
+  }
+  return BigInt(digits);
+}
+
+function boolean(value: unknown): boolean {
+  if (value === true || value === "true") return true;
+  if (value === false || value === "false") return false;
+  throw new Error("valid are: true, false");
+}
+
+function nodeId(value: unknown): string {
+  if (typeof value !== "string" || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(value)) {
+    throw new Error("a DNS subdomain is wanted: lower case letters, digits, '-' and '.'");
+  }
+  return value;
+}
+
+const strings = (value: unknown, field: string): readonly string[] => {
+  if (!Array.isArray(value) || value.length === 0) throw new Error(`${field}: a list is wanted`);
+  return Object.freeze(value.map(text));
+};
+
+function grants(value: unknown): readonly GrantSetting[] {
+  if (!Array.isArray(value)) {
+    throw new Error("a list of grants is wanted (configuration file only)");
+  }
+  return Object.freeze(value.map((item: unknown, index) => {
+    if (typeof item !== "object" || item === null) {
+      throw new Error(`[${index}]: an object is wanted`);
+    }
+    const { address, namespaces, verbs, resources, ...rest } = item as Record<string, unknown>;
+    const unknown = Object.keys(rest)[0];
+    if (unknown !== undefined) throw new Error(`[${index}]: unknown field "${unknown}"`);
+    return Object.freeze({
+      address: hex(32, "0x")(address),
+      namespaces: strings(namespaces, `[${index}].namespaces`),
+      verbs: strings(verbs, `[${index}].verbs`),
+      resources: strings(resources, `[${index}].resources`),
+    });
+  }));
+}
+
+/** Every setting, in the order of `--help`. */
+export const SETTINGS: readonly Setting<unknown>[] = [
+  {
+    field: "teeMode",
+    env: "TEE_MODE",
+    help: "simulation | production | auto (default: auto, which takes what hardware there is)",
+    parse: choice("simulation", "production", "auto"),
+  },
+  {
+    field: "dataDir",
+    env: "NAUTILUS_DATA_DIR",
+    help: "where the sealed store rests (default: /var/lib/nautilus as root)",
+    parse: text,
+  },
+  {
+    field: "runtimeDir",
+    env: "NAUTILUS_RUNTIME_DIR",
+    help: "sockets and endpoints.json, 0700 (default: /run/nautilus as root; simulation: DATA/run)",
+    parse: text,
+  },
+  {
+    field: "listen",
+    env: "NAUTILUS_LISTEN",
+    help: "plain HTTP (default: 127.0.0.1:8080; port 0: any)",
+    parse: parseListen,
+  },
+  {
+    field: "tlsListen",
+    env: "NAUTILUS_TLS_LISTEN",
+    help: "HTTPS listener, or off",
+    parse: optionalListen,
+  },
+  {
+    field: "etcdListen",
+    env: "NAUTILUS_ETCD_LISTEN",
+    help: "etcd v3 listener, or off (default: off)",
+    parse: optionalListen,
+  },
+  {
+    field: "nodeId",
+    env: "NAUTILUS_NODE_ID",
+    help: "name of this master in logs (default: the host name)",
+    parse: nodeId,
+  },
+  {
+    field: "contractAddress",
+    env: "CONTRACT_ADDRESS",
+    help: "package id of k8s_gateway on Sui, 0x and 64 hex digits",
+    parse: hex(32, "0x"),
+  },
+  {
+    field: "suiEndpoints",
+    env: "SUI_RPC_ENDPOINT",
+    help: "gRPC endpoint of a Sui full node (URL; several: separated by commas)",
+    parse: urls,
+  },
+  {
+    field: "suiRegistry",
+    env: "NAUTILUS_SUI_REGISTRY",
+    help: "object id of the shared WorkerRegistry, 0x and 64 hex digits",
+    parse: hex(32, "0x"),
+  },
+  {
+    field: "clusterId",
+    env: "NAUTILUS_CLUSTER_ID",
+    help: "32 hex digits; tokens of another cluster are refused (default: the registry's own)",
+    parse: hex(16, ""),
+  },
+  {
+    field: "minimumStakeMist",
+    env: "NAUTILUS_MIN_STAKE_MIST",
+    help: "least stake that admits a worker, in MIST (default: 1000000000, 1 SUI)",
+    parse: mist,
+  },
+  {
+    field: "legacyBearerTokens",
+    env: "NAUTILUS_LEGACY_BEARER_TOKENS",
+    isSwitch: true,
+    help: "accept the bare string seal_0x… (ids are public: anybody can present one)",
+    parse: boolean,
+  },
+  {
+    field: "grants",
+    env: undefined,
+    help: "what chain addresses may do (configuration file only)",
+    parse: grants,
+  },
+  {
+    field: "sealPolicy",
+    env: "NAUTILUS_SEAL_POLICY",
+    help: "measurement | signer | default (measurement; the simulation: signer)",
+    parse: choice("measurement", "signer", "default"),
+  },
+  {
+    field: "logLevel",
+    env: "LOG_LEVEL",
+    help: "debug | info | warn | error (default: info)",
+    parse: choice("debug", "info", "warn", "error"),
+  },
+  {
+    field: "heartbeatTimeoutSeconds",
+    env: "NAUTILUS_HEARTBEAT_TIMEOUT_SECONDS",
+    help: "a worker silent for longer is lost (default: 90)",
+    parse: integer(1, 86_400, "seconds"),
+  },
+];
+
+/** Variables that the launcher and the tests use; they configure nothing. */
+const INTERNAL_VARIABLES = /^NAUTILUS_(INTERNAL_|TEST_|NIGHTLY$|FORM$|CONFIG$)/;
+
+/** Where configuration comes from; injected so that tests own it. */
+export interface ConfigSources {
+  /** Flags by file field name. */
+  readonly flags: Readonly<Record<string, unknown>>;
+  readonly env: Readonly<Record<string, string>>;
+  /** Text of the `--config` file and its path for messages. */
+  readonly file?: { readonly path: string; readonly text: string } | undefined;
+  readonly isRoot: boolean;
+  readonly hostName: string;
+}
+
+/** `--data-dir` for `dataDir`. */
+export function flagName(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** The nearest of `names` within two edits, for "did you mean". */
+export function nearest(name: string, names: readonly string[]): string | undefined {
+  const scored = names.map((candidate) => ({ candidate, distance: editDistance(name, candidate) }));
+  const best = scored.sort((a, b) => a.distance - b.distance)[0];
+  return best !== undefined && best.distance <= Math.max(2, name.length / 4)
+    ? best.candidate
+    : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+function unknownName(kind: string, name: string, valid: readonly string[]): ConfigError {
+  const guess = nearest(name, valid);
+  return new ConfigError(
+    `unknown ${kind} ${name}` + (guess === undefined ? "" : `; did you mean ${guess}?`),
+  );
+}
+
+function fileFields(file: NonNullable<ConfigSources["file"]>): Record<string, unknown> {
+  let parsed: unknown;
+  try {
+    parsed = parseJsonc(file.text);
+  } catch (cause) {
+    throw new ConfigError(`${file.path}: not JSONC: ${(cause as Error).message}`, { cause });
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
+    throw new ConfigError(`${file.path}: an object is wanted`);
+  }
+  const fields: Record<string, unknown> = { ...parsed };
+  const valid = SETTINGS.map(({ field }) => field);
+  for (const name of Object.keys(fields)) {
+    if (!valid.some((field) => field === name)) {
+      throw unknownName(`field in ${file.path}:`, name, valid);
+    }
+  }
+  return fields;
+}
+
+/**
+ * Defaults, then the file, then the environment, then flags; the later wins.
+ * @throws {ConfigError} for the first thing that is wrong.
+ */
+export function loadConfig(sources: ConfigSources): Config {
+  const fromFile = sources.file === undefined ? {} : fileFields(sources.file);
+  const knownVariables = SETTINGS.flatMap(({ env }) => env === undefined ? [] : [env]);
+  for (const name of Object.keys(sources.env)) {
+    if (
+      name.startsWith("NAUTILUS_") && !knownVariables.includes(name) &&
+      !INTERNAL_VARIABLES.test(name)
+    ) {
+      throw unknownName("environment variable", name, knownVariables);
+    }
+  }
+  const values: Record<string, unknown> = {};
+  for (const setting of SETTINGS) {
+    const { field, env } = setting;
+    const variable = env === undefined ? undefined : sources.env[env];
+    const [value, origin] = field in sources.flags
+      ? [sources.flags[field], `--${flagName(field)}`]
+      : env !== undefined && variable !== undefined && variable !== ""
+      ? [variable, `environment variable ${env}`]
+      : field in fromFile
+      ? [fromFile[field], `${sources.file?.path}: ${field}`]
+      : [undefined, ""];
+    if (value === undefined) continue;
+    try {
+      values[field] = setting.parse(value);
+    } catch (cause) {
+      const shown = typeof value === "string" ? `"${value}"` : JSON.stringify(value);
+      throw new ConfigError(`${origin}: ${shown}: ${(cause as Error).message}`, { cause });
+    }
+  }
+  return Object.freeze({ ...defaults(sources), ...values });
+}
+
+function defaults({ isRoot, env, hostName }: ConfigSources): Config {
+  const home = env["HOME"];
+  const dataHome = env["XDG_DATA_HOME"] || (home ? `${home}/.local/share` : undefined);
+  const dataDir = isRoot || dataHome === undefined ? "/var/lib/nautilus" : `${dataHome}/nautilus`;
+  const safeName = hostName.toLowerCase().replace(/[^a-z0-9.-]/g, "-").replace(/^[^a-z0-9]+/, "");
+  return {
+    teeMode: "auto",
+    dataDir,
+    runtimeDir: undefined,
+    listen: { host: "127.0.0.1", port: 8080 },
+    tlsListen: undefined,
+    etcdListen: undefined,
+    nodeId: safeName.replace(/[^a-z0-9]+$/, "") || "nautilus",
+    contractAddress: undefined,
+    suiEndpoints: [],
+    suiRegistry: undefined,
+    clusterId: undefined,
+    minimumStakeMist: 1_000_000_000n,
+    legacyBearerTokens: false,
+    grants: [],
+    sealPolicy: "default",
+    logLevel: "info",
+    heartbeatTimeoutSeconds: 90,
+  };
+}

@@ -1,0 +1,77 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { ConfigError, type ConfigSources, flagName, loadConfig } from "./config.ts";
+
+const sources = (over: Partial<ConfigSources> = {}): ConfigSources => ({
+  flags: {},
+  env: {},
+  isRoot: true,
+  hostName: "Master_1",
+  ...over,
+});
+
+function refusal(over: Partial<ConfigSources>): string {
+  return assertThrows(() => loadConfig(sources(over)), ConfigError).message;
+}
+
+Deno.test("loadConfig() gives frozen defaults when nothing is set", () => {
+  const config = loadConfig(sources());
+  assertEquals(config.teeMode, "auto");
+  assertEquals(config.dataDir, "/var/lib/nautilus");
+  assertEquals(config.listen, { host: "127.0.0.1", port: 8080 });
+  assertEquals(config.nodeId, "master-1");
+  assertEquals(Object.isFrozen(config), true);
+  assertEquals(
+    loadConfig(sources({ isRoot: false, env: { HOME: "/home/op" } })).dataDir,
+    "/home/op/.local/share/nautilus",
+  );
+});
+
+Deno.test("loadConfig() lets flags win over environment over file", () => {
+  const file = { path: "n.jsonc", text: '{ // comment\n "logLevel": "debug", "nodeId": "file" }' };
+  const env = { LOG_LEVEL: "warn", TEE_MODE: "simulation" };
+  const config = loadConfig(sources({ file, env, flags: { teeMode: "production" } }));
+  assertEquals([config.logLevel, config.nodeId, config.teeMode], ["warn", "file", "production"]);
+});
+
+Deno.test("loadConfig() names field, value and what is valid when a value is wrong", () => {
+  assertEquals(
+    refusal({ env: { TEE_MODE: "simulaton" } }),
+    'environment variable TEE_MODE: "simulaton": valid are: simulation, production, auto',
+  );
+  assertStringIncludes(refusal({ flags: { listen: "nowhere" } }), '--listen: "nowhere": HOST:PORT');
+  assertStringIncludes(refusal({ flags: { listen: "127.0.0.1:70000" } }), "HOST:PORT");
+  assertStringIncludes(refusal({ env: { CONTRACT_ADDRESS: "0x12" } }), "64 hex digits");
+  assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "ftp://x" } }), "http://");
+  assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "http://u:p@x" } }), "credentials");
+  assertStringIncludes(refusal({ env: { NAUTILUS_MIN_STAKE_MIST: "-1" } }), "MIST");
+  assertStringIncludes(refusal({ env: { NAUTILUS_LEGACY_BEARER_TOKENS: "yes" } }), "true, false");
+});
+
+Deno.test("loadConfig() suggests the right name when a name is misspelt", () => {
+  assertEquals(
+    refusal({ env: { NAUTILUS_DATADIR: "/x" } }),
+    "unknown environment variable NAUTILUS_DATADIR; did you mean NAUTILUS_DATA_DIR?",
+  );
+  const file = { path: "n.jsonc", text: '{"logLevle": "info"}' };
+  assertEquals(refusal({ file }), "unknown field in n.jsonc: logLevle; did you mean logLevel?");
+});
+
+Deno.test("loadConfig() refuses a file that is not an object of known fields", () => {
+  assertStringIncludes(refusal({ file: { path: "f", text: "[]" } }), "f: an object is wanted");
+  assertStringIncludes(refusal({ file: { path: "f", text: "{" } }), "f: not JSONC");
+  const grants = (text: string) => refusal({ file: { path: "f", text: `{"grants": ${text}}` } });
+  assertStringIncludes(grants('[{"adress":"0x"}]'), 'unknown field "adress"');
+  assertStringIncludes(grants("{}"), "a list of grants");
+});
+
+Deno.test("loadConfig() normalises listeners, hex and endpoints", () => {
+  const id = "0x" + "AB".repeat(32);
+  const config = loadConfig(sources({
+    flags: { listen: "[::1]:0", tlsListen: "off" },
+    env: { CONTRACT_ADDRESS: id, SUI_RPC_ENDPOINT: "http://a:1/, https://b" },
+  }));
+  assertEquals(config.listen, { host: "::1", port: 0 });
+  assertEquals(config.contractAddress, id.toLowerCase());
+  assertEquals(config.suiEndpoints, ["http://a:1", "https://b"]);
+  assertEquals(flagName("legacyBearerTokens"), "legacy-bearer-tokens");
+});

@@ -1,0 +1,131 @@
+/**
+ * The commands of the binary. Everything concrete is constructed here and in cli/, nowhere else;
+ * each command is loaded when it is asked for, so that a Worker that re-enters this file, or
+ * `version`, does not pay for the rest.
+ */
+import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./cli/command.ts";
+import { ConfigError, nearest } from "./config.ts";
+import { VERSION } from "./version.ts";
+
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  serve: async () => (await import("./cli/serve.ts")).serve,
+  detect: async () => (await import("./cli/detect.ts")).detect,
+  attest: async () => (await import("./cli/attest.ts")).attest,
+  key: async () => (await import("./cli/key.ts")).key,
+  store: async () => (await import("./cli/store.ts")).store,
+  version: async () => (await import("./cli/version.ts")).version,
+};
+
+async function overview(): Promise<string> {
+  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  const width = Math.max(...commands.map(({ name }) => name.length));
+  return [
+    `nautilus ${VERSION}: the master node of K3s-DaaS, run inside a TEE.`,
+    "",
+    "Usage: nautilus COMMAND [FLAGS]",
+    "",
+    ...commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`),
+    "",
+    "`nautilus COMMAND --help` has the flags. Exit codes: 0 done, 1 the answer is no,",
+    "2 usage or configuration, 3 environment (no TEE, device, chain, disk), 130 interrupted.",
+    "",
+  ].join("\n");
+}
+
+/** Runs one command line. Every failure ends here as one message and an exit code. */
+export async function main(io: CommandIo): Promise<ExitCode> {
+  const [name, ...args] = io.args;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    io.stdout(await overview());
+    return name === undefined ? EXIT.usage : EXIT.done;
+  }
+  const load = COMMANDS[name === "--version" ? "version" : name];
+  if (load === undefined || !Object.hasOwn(COMMANDS, name === "--version" ? "version" : name)) {
+    const guess = nearest(name, Object.keys(COMMANDS));
+    io.stderr(
+      `nautilus: unknown command "${name}"` +
+        (guess === undefined ? "" : `; did you mean "${guess}"?`) +
+        "\nRun `nautilus --help` for the commands.\n",
+    );
+    return EXIT.usage;
+  }
+  const command = await load();
+  if (args.includes("--help") || args.includes("-h")) {
+    io.stdout(`${command.summary}\n\n${command.usage}\n`);
+    return EXIT.done;
+  }
+  try {
+    return await command.run({ ...io, args });
+  } catch (error) {
+    io.stderr(describeFailure(command.name, error));
+    return exitCodeOf(error);
+  }
+}
+
+function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof UsageError || error instanceof ConfigError) return EXIT.usage;
+  return EXIT.environment;
+}
+
+/** The error, its causes, and what an operator can do. Stack traces are for developers. */
+function describeFailure(command: string, error: unknown): string {
+  const lines = [`nautilus ${command}: ${messageOf(error)}`];
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at.cause instanceof Error && !lines.at(-1)?.includes(at.cause.message)) {
+      lines.push(`  because: ${messageOf(at.cause)}`);
+    }
+    if ("hint" in at && typeof at.hint === "string") lines.push(`  hint: ${at.hint}`);
+  }
+  if (error instanceof UsageError) lines.push(`  See: nautilus ${command} --help`);
+  return lines.join("\n") + "\n";
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function spawnWorker(name: string): Worker {
+  return new Worker(import.meta.url, { type: "module", name });
+}
+
+function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  let bytes = new TextEncoder().encode(text);
+  try {
+    while (bytes.length > 0) bytes = bytes.subarray(stream.writeSync(bytes));
+  } catch (error) {
+    // The reader of a pipe went away (`nautilus … | head`): nobody is left to tell.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+}
+
+/** Dispatches a Worker that re-entered the bundle. */
+async function runWorker(name: string): Promise<void> {
+  switch (name) {
+    case "nautilus-sqlite-log":
+      (await import("./store/logs/sqlite_worker.ts")).runSqliteWorker(self);
+      return;
+    default:
+      throw new Error(`no worker is called "${name}"`);
+  }
+}
+
+if (import.meta.main) {
+  if ("DedicatedWorkerGlobalScope" in globalThis) {
+    await runWorker(self.name);
+  } else {
+    Deno.exit(
+      await main({
+        args: Deno.args,
+        env: Deno.env.toObject(),
+        stdoutIsTerminal: Deno.stdout.isTerminal(),
+        stderrIsTerminal: Deno.stderr.isTerminal(),
+        isRoot: Deno.uid() === 0,
+        hostName: Deno.hostname(),
+        startedAt: performance.timeOrigin,
+        stdout: (text) => writeAll(Deno.stdout, text),
+        stderr: (text) => writeAll(Deno.stderr, text),
+        spawnWorker,
+      }),
+    );
+  }
+}
