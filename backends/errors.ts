@@ -1,15 +1,20 @@
 import type { TeeType } from "./mod.ts";
 
+/** Literal codes: what callers branch on. Texts may change, codes may not. */
 export type BackendErrorCode =
   | "unavailable" // the TEE, its device or its library is not there
   | "not_landed" // this build does not contain the backend yet
   | "config_invalid"
   | "closed"
   | "policy_unsupported"
-  | "measurement_mismatch"
-  | "foreign_device"
+  | "measurement_mismatch" // sealed to other code: the message names both measurements
+  | "signer_mismatch" // sealed to other code's signer
+  | "foreign_device" // sealed by another machine, or this one changed what its keys hang on
   | "tampered"
   | "malformed"
+  | "state_invalid" // what the backend keeps on disk cannot be trusted: length, permissions
+  | "io" // the disk or the device failed; the cause says how
+  | "duplicate" // two registry entries of one kind
   | "firmware" // the TEE answered with an error of its own: see nativeStatus
   | "throttled"
   | "device_lost"

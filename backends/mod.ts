@@ -99,3 +99,4 @@ export interface MonotonicCounter {
 }
 
 export * from "./errors.ts";
+export * from "./registry.ts";

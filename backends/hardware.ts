@@ -1,0 +1,19 @@
+/** The hardware backends, in the order in which they are asked. */
+import type { BackendFactory } from "./mod.ts";
+import { createNitroFactory } from "./nitro/backend.ts";
+import type { ProbeHost } from "./probe.ts";
+import { createSevSnpFactory } from "./sev_snp/backend.ts";
+import { createSgxFactory } from "./sgx/backend.ts";
+import { createTdxFactory } from "./tdx/backend.ts";
+import { createTrustZoneFactory } from "./trustzone/backend.ts";
+
+/** SGX, SEV, TrustZone as the first implementation asked, then TDX and NITRO. */
+export function hardwareFactories(deps: { readonly host: ProbeHost }): readonly BackendFactory[] {
+  return [
+    createSgxFactory(deps),
+    createSevSnpFactory(deps),
+    createTrustZoneFactory(deps),
+    createTdxFactory(deps),
+    createNitroFactory(deps),
+  ];
+}
