@@ -48,29 +48,30 @@ export interface AppraisalPolicy<Section> {
   readonly section: Section;
 }
 
-export interface AppraisalInput<Section> {
+/** @typeParam Policy what the family's verifier takes, mostly `AppraisalPolicy<Section>` */
+export interface AppraisalInput<Policy> {
   readonly evidence: Evidence;
   /** Beyond what the evidence carries: certificates, collateral, CRLs, event logs. */
   readonly endorsements: readonly Endorsement[];
-  /** 64 bytes; undefined: nobody said what to expect, which only a policy can excuse. */
-  readonly expectedReportData: Bytes | undefined;
+  /** 64 bytes; empty: nobody said what to expect, which only a policy can excuse. */
+  readonly expectedReportData: Bytes;
   /**
    * 1 to 64 bytes that the evidence must carry by itself, for evidence that is not in our bundle: in
    * Nitro's and OP-TEE's own nonce field, elsewhere as report data padded with zeros.
    */
   readonly expectedNonce?: Bytes | undefined;
-  readonly policy: AppraisalPolicy<Section>;
+  readonly policy: Policy;
   /** Milliseconds since the epoch. Time is always an argument. */
   readonly now: number;
 }
 
-export interface Verifier<Section> {
+export interface Verifier<Policy> {
   readonly kind: TeeType;
   /**
    * A negative answer is a value. Evidence that cannot be parsed is one too: check `format`,
    * code `malformed`.
    */
-  appraise(input: AppraisalInput<Section>): Promise<AttestationResult>;
+  appraise(input: AppraisalInput<Policy>): Promise<AttestationResult>;
 }
 
 /** Collects checks in order; nothing is overwritten, so the list shows all that is wrong. */
@@ -165,7 +166,7 @@ export function checkReportData(
 ): void {
   const id = "report_data";
   const wanted: [name: string, value: Uint8Array][] = [];
-  if (input.expectedReportData !== undefined) {
+  if (input.expectedReportData.length > 0) {
     wanted.push(["report data", input.expectedReportData]);
   }
   if (input.expectedNonce !== undefined) {
