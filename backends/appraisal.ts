@@ -48,8 +48,7 @@ export interface AppraisalPolicy<Section> {
   readonly section: Section;
 }
 
-/** @typeParam Policy what the family's verifier takes, mostly `AppraisalPolicy<Section>` */
-export interface AppraisalInput<Policy> {
+export interface AppraisalInput<Section> {
   readonly evidence: Evidence;
   /** Beyond what the evidence carries: certificates, collateral, CRLs, event logs. */
   readonly endorsements: readonly Endorsement[];
@@ -60,18 +59,18 @@ export interface AppraisalInput<Policy> {
    * Nitro's and OP-TEE's own nonce field, elsewhere as report data padded with zeros.
    */
   readonly expectedNonce?: Bytes | undefined;
-  readonly policy: Policy;
+  readonly policy: AppraisalPolicy<Section>;
   /** Milliseconds since the epoch. Time is always an argument. */
   readonly now: number;
 }
 
-export interface Verifier<Policy> {
+export interface Verifier<Section> {
   readonly kind: TeeType;
   /**
    * A negative answer is a value. Evidence that cannot be parsed is one too: check `format`,
    * code `malformed`.
    */
-  appraise(input: AppraisalInput<Policy>): Promise<AttestationResult>;
+  appraise(input: AppraisalInput<Section>): Promise<AttestationResult>;
 }
 
 /** Collects checks in order; nothing is overwritten, so the list shows all that is wrong. */
