@@ -50,6 +50,8 @@ export interface Config {
   readonly sealPolicy: SealPolicySetting;
   readonly logLevel: LogLevel;
   readonly heartbeatTimeoutSeconds: number;
+  /** The fields that somebody set; the others are defaults. */
+  readonly given: ReadonlySet<keyof Config>;
 }
 
 /** One setting: its names in the three places, how text becomes a value, and what to say of it. */
@@ -369,6 +371,7 @@ export function loadConfig(sources: ConfigSources): Config {
     }
   }
   const values: Record<string, unknown> = {};
+  const given = new Set<keyof Config>();
   for (const setting of SETTINGS) {
     const { field, env } = setting;
     const variable = env === undefined ? undefined : sources.env[env];
@@ -380,6 +383,7 @@ export function loadConfig(sources: ConfigSources): Config {
       ? [fromFile[field], `${sources.file?.path}: ${field}`]
       : [undefined, ""];
     if (value === undefined) continue;
+    given.add(field);
     try {
       values[field] = setting.parse(value);
     } catch (cause) {
@@ -387,7 +391,7 @@ export function loadConfig(sources: ConfigSources): Config {
       throw new ConfigError(`${origin}: ${shown}: ${(cause as Error).message}`, { cause });
     }
   }
-  return Object.freeze({ ...defaults(sources), ...values });
+  return Object.freeze({ ...defaults(sources), ...values, given });
 }
 
 function defaults({ isRoot, env, hostName }: ConfigSources): Config {
@@ -413,5 +417,6 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     sealPolicy: "default",
     logLevel: "info",
     heartbeatTimeoutSeconds: 90,
+    given: new Set(),
   };
 }

@@ -31,6 +31,7 @@ Deno.test("loadConfig() lets flags win over environment over file", () => {
   const env = { LOG_LEVEL: "warn", TEE_MODE: "simulation" };
   const config = loadConfig(sources({ file, env, flags: { teeMode: "production" } }));
   assertEquals([config.logLevel, config.nodeId, config.teeMode], ["warn", "file", "production"]);
+  assertEquals([...config.given], ["teeMode", "nodeId", "logLevel"]);
 });
 
 Deno.test("loadConfig() names field, value and what is valid when a value is wrong", () => {

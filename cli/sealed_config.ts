@@ -1,0 +1,120 @@
+/**
+ * What the host must not choose: sealed at first boot, digest in the evidence. Afterwards a value
+ * that differs is refused, naming both. The simulation, which protects nothing, takes what it is
+ * given at every start; its digest follows.
+ */
+import canonicalize from "canonicalize";
+import * as v from "valibot";
+import type { Bytes } from "../backends/mod.ts";
+import { type Config, ConfigError, flagName } from "../config.ts";
+import { type Store, StoreError } from "../store/mod.ts";
+
+const SCHEMA = v.strictObject({
+  v: v.literal(1),
+  contractAddress: v.nullable(v.string()),
+  suiEndpoints: v.array(v.string()),
+  suiRegistry: v.nullable(v.string()),
+  clusterId: v.nullable(v.string()),
+  minimumStakeMist: v.string(),
+  legacyBearerTokens: v.boolean(),
+  grants: v.array(v.strictObject({
+    address: v.string(),
+    namespaces: v.array(v.string()),
+    verbs: v.array(v.string()),
+    resources: v.array(v.string()),
+  })),
+});
+
+export type SealedConfig = v.InferOutput<typeof SCHEMA>;
+
+const KEY = new TextEncoder().encode("/nautilus/config");
+
+/** The part of the configuration that is sealed. */
+export function sealedPart(config: Config): SealedConfig {
+  return {
+    v: 1,
+    contractAddress: config.contractAddress ?? null,
+    suiEndpoints: [...config.suiEndpoints],
+    suiRegistry: config.suiRegistry ?? null,
+    clusterId: config.clusterId ?? null,
+    minimumStakeMist: config.minimumStakeMist.toString(),
+    legacyBearerTokens: config.legacyBearerTokens,
+    grants: config.grants.map((grant) => ({
+      address: grant.address,
+      namespaces: [...grant.namespaces],
+      verbs: [...grant.verbs],
+      resources: [...grant.resources],
+    })),
+  };
+}
+
+/** SHA-256 of the sealed configuration as RFC 8785 JSON. */
+export async function configDigest(sealed: SealedConfig): Promise<Bytes> {
+  const bytes = new TextEncoder().encode(canonical(sealed));
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+}
+
+function canonical(value: unknown): string {
+  const text = canonicalize(value);
+  if (text === undefined) throw new TypeError("a value without a JSON form");
+  return text;
+}
+
+/**
+ * The configuration in force.
+ * @param mutable `true` in the simulation only.
+ * @throws {ConfigError} when a given setting differs from the sealed one.
+ */
+export async function reconcileConfig(
+  store: Store,
+  config: Config,
+  mutable: boolean,
+): Promise<{ readonly sealed: SealedConfig; readonly digest: Bytes; readonly changed: boolean }> {
+  const wanted = sealedPart(config);
+  const found = (await store.range("system", { key: KEY })).kvs[0];
+  const current = found === undefined ? undefined : decode(found.value);
+  if (current !== undefined && !mutable) refuseDifferences(current, wanted, config.given);
+  const sealed = mutable || current === undefined ? wanted : current;
+  const changed = current === undefined || canonical(current) !== canonical(sealed);
+  if (changed) {
+    await store.txn({
+      compare: [],
+      success: [{
+        type: "put",
+        keyspace: "system",
+        key: KEY,
+        value: new TextEncoder().encode(canonical(sealed)),
+      }],
+      failure: [],
+    });
+  }
+  return { sealed, digest: await configDigest(sealed), changed };
+}
+
+function refuseDifferences(
+  current: SealedConfig,
+  wanted: SealedConfig,
+  given: ReadonlySet<keyof Config>,
+): void {
+  for (const field of Object.keys(current) as (keyof SealedConfig)[]) {
+    if (field === "v" || !given.has(field)) continue;
+    const [was, is] = [canonical(current[field]), canonical(wanted[field])];
+    if (was !== is) {
+      throw new ConfigError(
+        `--${flagName(field)}: ${is} differs from the sealed configuration, which has ${was}; ` +
+          "only an authenticated admin can change it",
+      );
+    }
+  }
+}
+
+function decode(value: Uint8Array): SealedConfig {
+  try {
+    return v.parse(SCHEMA, JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value)));
+  } catch (cause) {
+    throw new StoreError("format", "the sealed configuration cannot be read by this version", {
+      cause,
+      hint: "start the version of nautilus that wrote it",
+    });
+  }
+}
