@@ -10,6 +10,8 @@ export const TcbStatus = v.picklist([
   "ConfigurationAndSWHardeningNeeded",
   "OutOfDate",
   "OutOfDateConfigurationNeeded",
+  "TDRelaunchAdvised",
+  "TDRelaunchAdvisedConfigurationNeeded",
 ]);
 export type TcbStatus = v.InferOutput<typeof TcbStatus>;
 
@@ -39,9 +41,14 @@ export const SgxSection = v.strictObject({
   mrsigners: anyOrList(hex(32)),
   isvProdIds: v.optional(anyOrList(unsigned(65535)), "any"),
   minimumIsvSvn: v.optional(unsigned(65535), 0),
+  /** CONFIGID of enclaves with key separation and sharing (KSS). */
+  configIds: v.optional(anyOrList(hex(64)), "any"),
   ...shared,
 });
 export type SgxSection = v.InferOutput<typeof SgxSection>;
+
+/** Attributes a TD may have beside SEPT_VE_DISABLE (TDX module 1.5 ABI). Profiling is never accepted. */
+const TdAttribute = v.picklist(["ICSSD", "LASS", "MIGRATABLE", "PKS", "KL", "TPA", "PERFMON"]);
 
 export const TdxSection = v.strictObject({
   mrtds: anyOrList(hex(48)),
@@ -61,6 +68,13 @@ export const TdxSection = v.strictObject({
   mrOwnerConfigs: v.optional(anyOrList(hex(48)), "any"),
   /** Whether SEPT_VE_DISABLE (bit 28 of the TD's attributes) must be set. */
   requireSeptVeDisable: v.optional(v.boolean(), true),
+  /** Further attributes that may be set; any other bit, also one that is reserved, is refused. */
+  tdAttributes: v.optional(v.array(TdAttribute), ["PKS", "KL", "PERFMON"]),
+  xfams: v.optional(anyOrList(hex(8)), "any"),
+  /** MRSERVICETD of TDX 1.5: a service TD is part of what must be trusted, so none by default. */
+  mrServiceTds: v.optional(anyOrList(hex(48)), ["0".repeat(96)]),
+  /** Azure: report data holds the digest of the runtime claims, to be given as HCL report. */
+  azureHcl: v.optional(Demand, "if_given"),
   /** A CCEL event log that replays to the RTMRs. */
   eventLog: v.optional(Demand, "if_given"),
   ...shared,
