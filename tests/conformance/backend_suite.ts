@@ -253,7 +253,7 @@ function sealingCases(options: SuiteOptions): Case[] {
         assert(error.message.includes((await backend.measurement()).toHex()), error.message);
         assert(error.message.includes((await other.measurement()).toHex()), error.message);
       },
-    ],
+    ),
     ...when(policies.includes("signer"), "unseal() of another program of the same signer opens under policy signer",
       async (harness) => {
         await using backend = await harness.open();
@@ -261,7 +261,7 @@ function sealingCases(options: SuiteOptions): Case[] {
         const blob = await sealerOf(backend).seal(secret, "signer", aad);
         assertEquals(await sealerOf(other).unseal(blob, aad), secret);
       },
-    ],
+    ),
     ["seal() and unseal() run at the same time without mixing", async (harness) => {
       await using backend = await harness.open();
       const sealer = sealerOf(backend);
@@ -272,7 +272,7 @@ function sealingCases(options: SuiteOptions): Case[] {
         const ownAad = Uint8Array.of(index);
         assertEquals(await sealer.unseal(await sealer.seal(own, policy, ownAad), ownAad), own);
       }));
-    }),
+    }],
   ];
 }
 
