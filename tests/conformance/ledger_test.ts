@@ -1,0 +1,44 @@
+import { openGrpcLedger } from "../../sui/grpc_ledger.ts";
+import { MemoryLedger } from "../fakes/sui/memory_ledger.ts";
+import { startFakeNode } from "../fakes/sui/server.ts";
+import { testLedger } from "./ledger_suite.ts";
+
+testLedger({
+  name: "MemoryLedger",
+  open: (gateway) => {
+    const ledger = new MemoryLedger(gateway.chain);
+    return Promise.resolve({
+      ledger,
+      setReachable: (reachable) => {
+        ledger.unavailable = reachable ? undefined : "as told";
+      },
+      setLag: (checkpoints) => {
+        ledger.lag = BigInt(checkpoints);
+      },
+      [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
+    });
+  },
+});
+
+testLedger({
+  name: "GrpcLedger",
+  open: async (gateway) => {
+    const node = await startFakeNode({ gateway });
+    const ledger = await openGrpcLedger({ endpoint: node.url });
+    return {
+      ledger,
+      setReachable: (reachable) => {
+        if (reachable) node.faults.clear();
+        else node.faults.set({ kind: "http_status", status: 503 });
+      },
+      setLag: (checkpoints) => {
+        node.faults.clear();
+        if (checkpoints > 0) node.faults.set({ kind: "lag", checkpoints });
+      },
+      [Symbol.asyncDispose]: async () => {
+        await ledger[Symbol.asyncDispose]();
+        await node[Symbol.asyncDispose]();
+      },
+    };
+  },
+});

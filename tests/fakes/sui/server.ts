@@ -1,0 +1,173 @@
+/**
+ * The stand-in full node on a socket: gRPC-web (binary and text) over HTTP/1.1 on node:http, so
+ * that the real client of @mysten/sui talks to it, and the control API beside it.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { concat, readBody } from "./body.ts";
+import { control } from "./control.ts";
+import type { FakeGateway } from "./gateway.ts";
+import { Faults, find } from "./faults.ts";
+import type { Fault } from "./faults.ts";
+import { answer, GrpcStatus, infoHeaders, type NodeOptions } from "./node.ts";
+
+const SERVICE = "/sui.rpc.v2.LedgerService/";
+const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
+
+export interface FakeNodeOptions extends NodeOptions {
+  readonly gateway: FakeGateway;
+  /** Default 127.0.0.1. */
+  readonly hostname?: string;
+  /** Default 0: any free one. */
+  readonly port?: number;
+}
+
+/** A running stand-in. */
+export interface FakeNode extends AsyncDisposable {
+  readonly url: string;
+  readonly gateway: FakeGateway;
+  readonly faults: Faults;
+  /** Calls answered or refused, by method. */
+  readonly calls: ReadonlyMap<string, number>;
+}
+
+/** Starts listening; resolves when the port is known. */
+export async function startFakeNode(options: FakeNodeOptions): Promise<FakeNode> {
+  const faults = new Faults();
+  const calls = new Map<string, number>();
+  const { gateway } = options;
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? "/", "http://node").pathname;
+    const work = path.startsWith("/control/")
+      ? control({ gateway, faults, path, request, response })
+      : rpc({ gateway, faults, calls, path, request, response, options });
+    work.catch((error: unknown) => {
+      if (response.destroyed) return;
+      response.statusCode = 500;
+      response.end(error instanceof Error ? error.message : String(error));
+    });
+  });
+  const { promise: listening, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject);
+  server.listen(options.port ?? 0, options.hostname ?? "127.0.0.1", resolve);
+  await listening;
+  const address = server.address() as AddressInfo;
+  const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
+  return {
+    url: `http://${host}:${address.port}`,
+    gateway,
+    faults,
+    calls,
+    [Symbol.asyncDispose]: async () => {
+      const { promise: closed, resolve } = Promise.withResolvers<void>();
+      server.close(() => resolve());
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+interface RpcContext {
+  readonly gateway: FakeGateway;
+  readonly faults: Faults;
+  readonly calls: Map<string, number>;
+  readonly path: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly options: NodeOptions;
+}
+
+async function rpc(context: RpcContext): Promise<void> {
+  const { gateway, faults, calls, path, request, response, options } = context;
+  const body = await readBody(request, MAX_REQUEST_BYTES);
+  const method = path.startsWith(SERVICE) ? path.slice(SERVICE.length) : path;
+  calls.set(method, (calls.get(method) ?? 0) + 1);
+  const hit = faults.take(method);
+  if (await misbehave(hit, response)) return;
+
+  const contentType = request.headers["content-type"] ?? "";
+  const text = contentType.startsWith("application/grpc-web-text");
+  if (request.method !== "POST" || !contentType.startsWith("application/grpc-web")) {
+    response.writeHead(415, { "content-type": "text/plain" }).end("expected gRPC-web");
+    return;
+  }
+  let frames: Uint8Array[] = [];
+  let status = 0;
+  let message = "";
+  try {
+    if (!path.startsWith(SERVICE)) throw new GrpcStatus(12, `no service at ${path}`);
+    const forced = find(hit, "grpc_status");
+    if (forced !== undefined) throw new GrpcStatus(forced.code, forced.message ?? "as told");
+    frames = answer(gateway.chain, method, unframe(body, text), hit, options);
+  } catch (error) {
+    status = error instanceof GrpcStatus ? error.status : 3;
+    message = error instanceof Error ? error.message : String(error);
+  }
+  response.writeHead(200, {
+    "content-type": text ? "application/grpc-web-text+proto" : "application/grpc-web+proto",
+    ...infoHeaders(gateway.chain, hit),
+  });
+  const trailer = new TextEncoder().encode(
+    `grpc-status:${status}\r\ngrpc-message:${encodeURIComponent(message)}\r\n`,
+  );
+  const whole = concat([...frames.map((data) => framed(0, data)), framed(0x80, trailer)]);
+  const bytes = find(hit, "garbage") === undefined
+    ? whole
+    : whole.map((byte, i) => (byte * 31 + i * 17 + 5) & 0xff);
+  const drop = find(hit, "drop");
+  if (drop !== undefined) {
+    response.write(bytes.subarray(0, Math.min(drop.afterBytes, bytes.length - 1)), () => {
+      response.destroy();
+    });
+    return;
+  }
+  response.end(text ? new TextEncoder().encode(bytes.toBase64()) : bytes);
+}
+
+/** Faults that answer by themselves; true when there is nothing left to do. */
+async function misbehave(faults: readonly Fault[], response: ServerResponse): Promise<boolean> {
+  const delay = find(faults, "delay");
+  if (delay !== undefined) {
+    await new Promise((resolve) => setTimeout(resolve, delay.milliseconds));
+  }
+  if (find(faults, "hang") !== undefined) return true;
+  const http = find(faults, "http_status");
+  if (http !== undefined) {
+    response.writeHead(http.status, { "content-type": "text/plain" }).end("as told");
+    return true;
+  }
+  if (find(faults, "html") !== undefined) {
+    response.writeHead(200, { "content-type": "text/html" }).end("<html>Please log in</html>");
+    return true;
+  }
+  if (find(faults, "flood") !== undefined) {
+    response.writeHead(200, { "content-type": "application/grpc-web+proto" });
+    // One message that claims 2 GiB and keeps coming.
+    response.write(Uint8Array.of(0, 0x7f, 0xff, 0xff, 0xff));
+    const chunk = new Uint8Array(256 * 1024);
+    const pump = () => {
+      while (!response.destroyed && response.write(chunk));
+      if (!response.destroyed) response.once("drain", pump);
+    };
+    pump();
+    return true;
+  }
+  return false;
+}
+
+/** The one message of a unary or server-streaming request. */
+function unframe(body: Uint8Array, text: boolean): Uint8Array {
+  const bytes = text ? Uint8Array.fromBase64(new TextDecoder().decode(body)) : body;
+  if (bytes.length < 5 || bytes[0] !== 0) throw new GrpcStatus(3, "request: no data frame");
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(1) !== bytes.length - 5) throw new GrpcStatus(3, "request: frame length");
+  return bytes.subarray(5);
+}
+
+function framed(flag: number, data: Uint8Array): Uint8Array {
+  const out = new Uint8Array(5 + data.length);
+  out[0] = flag;
+  new DataView(out.buffer).setUint32(1, data.length);
+  out.set(data, 5);
+  return out;
+}
