@@ -219,16 +219,20 @@ function sealingCases(options: SuiteOptions): Case[] {
         { numRuns: 200 },
       );
     }],
-    ...when(unsupported.length > 0, "seal() refuses a policy that the hardware cannot honour", async (harness) => {
-      await using backend = await harness.open();
-      for (const policy of unsupported) {
-        const error = await refusal(
-          () => sealerOf(backend).seal(secret, policy, aad),
-          "policy_unsupported",
-        );
-        assert(error.message.includes(`"${policy}"`) && error.hint !== undefined);
-      }
-    }),
+    ...when(
+      unsupported.length > 0,
+      "seal() refuses a policy that the hardware cannot honour",
+      async (harness) => {
+        await using backend = await harness.open();
+        for (const policy of unsupported) {
+          const error = await refusal(
+            () => sealerOf(backend).seal(secret, policy, aad),
+            "policy_unsupported",
+          );
+          assert(error.message.includes(`"${policy}"`) && error.hint !== undefined);
+        }
+      },
+    ),
     ["unseal() refuses what another device sealed as foreign_device", async (harness) => {
       await using backend = await harness.open();
       await using other = await harness.open({ device: "other" });
@@ -241,7 +245,9 @@ function sealingCases(options: SuiteOptions): Case[] {
         assert(error.hint !== undefined, "a refusal says what an operator can do");
       }
     }],
-    ...when(policies.includes("measurement"), "unseal() of another program names both measurements under policy measurement",
+    ...when(
+      policies.includes("measurement"),
+      "unseal() of another program names both measurements under policy measurement",
       async (harness) => {
         await using backend = await harness.open();
         await using other = await harness.open({ program: "other" });
@@ -254,7 +260,9 @@ function sealingCases(options: SuiteOptions): Case[] {
         assert(error.message.includes((await other.measurement()).toHex()), error.message);
       },
     ),
-    ...when(policies.includes("signer"), "unseal() of another program of the same signer opens under policy signer",
+    ...when(
+      policies.includes("signer"),
+      "unseal() of another program of the same signer opens under policy signer",
       async (harness) => {
         await using backend = await harness.open();
         await using other = await harness.open({ program: "other" });
@@ -288,7 +296,7 @@ function attestingCases(): Case[] {
       const evidence = await attesterOf(backend).attest(reportData);
       assertEquals(evidence.mediaType, EVIDENCE_MEDIA_TYPE[backend.kind]);
       assertEquals(harness.reportDataOf(evidence), reportData);
-    }),
+    }],
     [
       "attest() gives evidence that appraises as affirming, and for no other report data",
       async (harness) => {
