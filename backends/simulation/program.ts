@@ -131,7 +131,8 @@ function decode<S extends v.GenericSchema>(
 
 async function moduleGraph(main: string, root: string): Promise<string> {
   const command = new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", main],
+    // --frozen: measuring writes nothing. A URL: of a path Deno would decode the %.
+    args: ["info", "--json", "--frozen", pathToFileURL(main).href],
     cwd: root,
     env: { NO_COLOR: "1" },
     stdout: "piped",
