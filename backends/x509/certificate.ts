@@ -145,13 +145,17 @@ export function parseCertificate(der: Uint8Array): Certificate {
  * Every CERTIFICATE block of a PEM text, in order.
  * @throws {BackendError} `malformed`: no block, another kind of block, bad base64, a bad certificate
  */
-export function parsePemCertificates(text: string, maxCertificates = 16): Certificate[] {
+export function parsePemCertificates(
+  text: string,
+  parse: (der: Uint8Array) => Certificate = parseCertificate,
+  maxCertificates = 16,
+): Certificate[] {
   const blocks: readonly PemBlock[] = pemBlocks(text, maxCertificates);
   return blocks.map(({ label, data }) => {
     if (label !== "CERTIFICATE") {
       throw new BackendError("malformed", `PEM: ${label} where a certificate belongs`);
     }
-    return parseCertificate(data);
+    return parse(data);
   });
 }
 
