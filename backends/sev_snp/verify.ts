@@ -56,7 +56,7 @@ export async function verifyReport(
     root: chain.root,
     now,
     crls: endorsements.crls,
-    rules: { crls: "intermediates" },
+    rules: { crls: "intermediates", criticalBasicConstraints: true },
     verifier: deps.signatures,
     cache: deps.cache,
   });

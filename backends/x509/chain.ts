@@ -18,6 +18,7 @@ export type ChainCode =
   | "unsupported_algorithm"
   | "wrong_issuer"
   | "not_ca"
+  | "not_critical"
   | "not_end_entity"
   | "path_length"
   | "key_usage"
@@ -42,6 +43,8 @@ export interface ChainFinding {
 export interface ChainRules {
   /** Whether the leaf must carry keyUsage with digitalSignature. Without: only if it has the extension. */
   readonly leafKeyUsageRequired?: boolean;
+  /** Whether authorities must mark basicConstraints critical (RFC 5280, 4.2.1.9). */
+  readonly criticalBasicConstraints?: boolean;
   /** Critical extensions that the caller judges itself, beyond basicConstraints and keyUsage. */
   readonly knownCritical?: readonly string[];
   /** For which certificates a CRL must be there. A CRL that is given is always used. */
@@ -132,7 +135,7 @@ export async function verifyChain(input: ChainInput): Promise<ChainResult> {
       }
     }
     if (index === 0) checkLeaf(certificate, rules, add);
-    else checkAuthority(certificate, index, add);
+    else checkAuthority(certificate, index, rules, add);
 
     const issuer = path[index + 1];
     if (issuer === undefined) continue; // the pinned root
@@ -176,10 +179,19 @@ function checkLeaf(leaf: Certificate, rules: ChainRules, add: Add): void {
   }
 }
 
-function checkAuthority(certificate: Certificate, index: number, add: Add): void {
+function checkAuthority(
+  certificate: Certificate,
+  index: number,
+  rules: ChainRules,
+  add: Add,
+): void {
   if (certificate.basicConstraints?.ca !== true) {
     add(index, "not_ca", "is not a certificate authority");
   }
+  if (
+    rules.criticalBasicConstraints === true &&
+    certificate.extensions.get(OID.basicConstraints)?.critical !== true
+  ) add(index, "not_critical", "its basicConstraints are not marked critical");
   const limit = certificate.basicConstraints?.pathLength;
   // Certificates between this one and the leaf.
   if (limit !== undefined && index - 1 > limit) {
