@@ -2,8 +2,9 @@
 import type { Logger } from "@logtape/logtape";
 import type { Bytes, Covers, SecurityLevel, TeeType } from "../backends/mod.ts";
 import type { Store } from "../store/mod.ts";
-import type { TokenValidator } from "../sui/seal_token.ts";
 import type { AttestationBundle } from "../backends/attestation.ts";
+import type { K8sService } from "./k8s/service.ts";
+import type { Workers } from "./workers.ts";
 
 /** Milliseconds since the epoch; injected so that tests own time. */
 export type Clock = () => number;
@@ -15,6 +16,8 @@ export interface TeeFacts {
   readonly measurement: Bytes;
   /** Policies the sealer honours; undefined where the hardware cannot seal. */
   readonly sealPolicies: readonly string[] | undefined;
+  /** Whether the hardware gives evidence. */
+  readonly attests: boolean;
 }
 
 /** Makes the signed attestation answer of WIRE.md. */
@@ -48,6 +51,38 @@ export interface SuiGrant {
   readonly resources: readonly string[];
 }
 
+/** `host`: not even the host can bring an older store back; `accident`: only a mishap is noticed. */
+export interface RollbackProtection {
+  readonly level: "none" | "accident" | "host";
+  /** Sequence of the store that an anchor holds; undefined without one. */
+  readonly anchoredSequence: bigint | undefined;
+}
+
+/** Whose word the chain's answers are: nobody's (no chain), one endpoint's, several's, or checked. */
+export type ChainTrust = "none" | "single" | "quorum" | "verified";
+
+/** What a client may use up. Rates are per second, with a burst. */
+export interface ApiLimits {
+  /** Bodies of our own endpoints. */
+  readonly bodyBytes: number;
+  /** All attestations together: hardware has few reports to give. */
+  readonly attestations: RateLimit;
+  /** One open watch costs a buffer; beyond this, 429. */
+  readonly watches: number;
+}
+
+export interface RateLimit {
+  readonly perSecond: number;
+  readonly burst: number;
+}
+
+export const DEFAULT_LIMITS: ApiLimits = Object.freeze({
+  bodyBytes: 16 * 1024,
+  attestations: { perSecond: 20, burst: 40 },
+  watches: 10_000,
+});
+
+/** All that `createApp` needs; nothing of it is optional, nothing is looked up elsewhere. */
 export interface ApiDeps {
   readonly version: string;
   readonly log: Logger;
@@ -56,14 +91,18 @@ export interface ApiDeps {
   readonly store: Store;
   readonly tee: TeeFacts;
   readonly attestor: NodeAttestor;
-  /** Undefined where no contract or endpoint is configured: admission answers 503 and says so. */
-  readonly validator: TokenValidator | undefined;
   readonly chain: ChainListenerView;
+  readonly chainTrust: ChainTrust;
+  readonly rollbackProtection: () => RollbackProtection;
+  /** Whether a token validator is there; `/health` says so, registration answers 503 otherwise. */
+  readonly admission: "configured" | "not_configured";
+  readonly workers: Workers;
+  readonly k8s: K8sService;
   /** `true` while the token of an Authorization header is the admin's. Constant time. */
   readonly isAdminToken: (token: string) => boolean;
-  readonly sessions: SessionTokens;
-  readonly grants: readonly SuiGrant[];
-  readonly heartbeatTimeoutMs: number;
+  /** `true` from the moment that the process was asked to stop: `/readyz` says no. */
+  readonly stopping: () => boolean;
+  readonly limits: ApiLimits;
 }
 
 /** Session tokens of admitted workers: issued once, stored only as a hash. */

@@ -28,6 +28,7 @@ function subject(options: { failFirst?: boolean } = {}) {
       covers: "none",
       measurement: filled(48, 5),
       sealPolicies: [],
+      attests: true,
     },
     attester: {
       attest: (data) => {

@@ -1,0 +1,81 @@
+/** A Seal token's way in: what the validator answers, as the answer that a worker gets. */
+import { LedgerProtocolError, LedgerUnavailable } from "../sui/ledger.ts";
+import type {
+  SealTokenClaims,
+  TokenPresentation,
+  TokenRefusalCode,
+  TokenValidator,
+} from "../sui/seal_token.ts";
+import { ApiProblem } from "./problem.ts";
+
+/** Who a token is, is in doubt (401), or it is known and may not (403). */
+const STATUS: Readonly<Record<TokenRefusalCode, 401 | 403>> = {
+  malformed: 401,
+  bearer_not_allowed: 401,
+  not_found: 401,
+  wrong_type: 401,
+  wrong_cluster: 401,
+  expired: 401,
+  wrong_owner: 403,
+  wrong_node: 403,
+  not_registered: 403,
+  revoked: 403,
+  inactive: 403,
+  insufficient_stake: 403,
+};
+
+/**
+ * The claims of a token that stands the test.
+ *
+ * @throws {ApiProblem} 401 or 403 with the validator's code and reason; 503 without a validator or
+ * where the chain cannot be asked; 502 where it answers what cannot be.
+ */
+export async function admit(
+  validator: TokenValidator | undefined,
+  presentation: TokenPresentation,
+  now: number,
+): Promise<SealTokenClaims> {
+  if (validator === undefined) {
+    throw new ApiProblem(
+      503,
+      "admission_not_configured",
+      "no chain is configured, so nobody can be admitted",
+      { hint: "set CONTRACT_ADDRESS and SUI_RPC_ENDPOINT and start the master again" },
+    );
+  }
+  let decision;
+  try {
+    decision = await validator.validate(presentation);
+  } catch (cause) {
+    if (cause instanceof LedgerUnavailable) {
+      throw new ApiProblem(
+        503,
+        "chain_unreachable",
+        "the chain cannot be asked about this token now; nothing was decided",
+        { retryAfterSeconds: 5, cause },
+      );
+    }
+    if (cause instanceof LedgerProtocolError) {
+      throw new ApiProblem(502, "chain_protocol", "the chain's node answered what cannot be", {
+        retryAfterSeconds: 30,
+        cause,
+      });
+    }
+    throw cause;
+  }
+  if (!decision.valid) throw refusal(decision.code, decision.reason);
+  // The validator says so too; a cached decision may be older than the token's end.
+  if (decision.token.expiresAtMs <= now) throw refusal("expired", "the Seal token has expired");
+  if (decision.token.nodeId !== presentation.nodeId) {
+    throw refusal("wrong_node", "the Seal token was issued for another node");
+  }
+  return decision.token;
+}
+
+function refusal(code: TokenRefusalCode, reason: string): ApiProblem {
+  const status = STATUS[code];
+  return new ApiProblem(status, `seal_token_${code}`, reason, {
+    field: "seal_token",
+    ...(status === 401 ? { headers: { "WWW-Authenticate": "SealToken" } } : {}),
+  });
+}

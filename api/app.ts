@@ -1,0 +1,35 @@
+/** The HTTP API as one value: give it what it needs, get a `fetch`. Opens nothing. */
+import { Hono } from "@hono/hono";
+import type { ApiDeps } from "./deps.ts";
+import type { ApiEnv } from "./http.ts";
+import { answerError } from "./middleware/errors.ts";
+import { requestId } from "./middleware/request_id.ts";
+import { securityHeaders } from "./middleware/security_headers.ts";
+import { ApiProblem } from "./problem.ts";
+import { attestationRoutes } from "./routes/attestation.ts";
+import { healthRoutes } from "./routes/health.ts";
+import { kubernetesRoutes } from "./routes/kubernetes.ts";
+import { probeRoutes } from "./routes/probes.ts";
+import { suiEventsRoutes } from "./routes/sui_events.ts";
+import { versionRoutes } from "./routes/version.ts";
+import { workerRoutes } from "./routes/workers.ts";
+
+/** Everything served over HTTP. Call `app.request(…)` in tests, `listen` of server.ts otherwise. */
+export function createApp(deps: ApiDeps): Hono<ApiEnv> {
+  const app = new Hono<ApiEnv>();
+  app.onError(answerError(deps.log));
+  app.notFound(() => {
+    throw new ApiProblem(404, "not_found", "there is nothing at this path");
+  });
+  app.use(requestId(deps.random));
+  app.use(securityHeaders());
+  healthRoutes(app, deps);
+  probeRoutes(app, deps);
+  versionRoutes(app, deps);
+  attestationRoutes(app, deps);
+  workerRoutes(app, deps);
+  suiEventsRoutes(app, deps);
+  // Last: /api/v1/nodes/heartbeat may be a node too, for any method but POST.
+  kubernetesRoutes(app, deps);
+  return app;
+}

@@ -1,0 +1,209 @@
+/**
+ * From node:http to fetch and back. node:http serves because it can end slow and idle connections,
+ * ask for client certificates and send trailers; Deno.serve can do none of these.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Connection } from "./http.ts";
+
+/** The part of an app that is served. */
+export interface FetchApp {
+  fetch(
+    request: Request,
+    env: { readonly connection: Connection },
+  ): Response | Promise<Response>;
+}
+
+export interface BridgeOptions {
+  readonly app: FetchApp;
+  readonly encrypted: boolean;
+  /** A client that takes nothing for this long while an answer waits is let go. */
+  readonly writeTimeoutMs: number;
+  /** Told of what no answer could be made of; never throws. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** A request listener for node:http and node:https. */
+export function requestListener(
+  options: BridgeOptions,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  return (incoming, outgoing) => {
+    serve(options, incoming, outgoing).catch((error: unknown) => {
+      options.onError(error);
+      if (!outgoing.headersSent) outgoing.writeHead(500);
+      outgoing.destroy();
+    });
+  };
+}
+
+async function serve(
+  options: BridgeOptions,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> {
+  const target = incoming.url ?? "";
+  if (!target.startsWith("/")) {
+    // Absolute and asterisk forms are for proxies (RFC 9112, 3.2).
+    refuse(outgoing, "the request target must be a path");
+    return;
+  }
+  let request: Request;
+  try {
+    request = toRequest(incoming, target);
+  } catch {
+    refuse(outgoing, "the request is malformed");
+    return;
+  }
+  let controller: AbortController | undefined;
+  let gone = false;
+  outgoing.once("close", () => {
+    if (outgoing.writableFinished) return;
+    gone = true;
+    controller?.abort();
+  });
+  const connection: Connection = {
+    remoteAddress: incoming.socket.remoteAddress ?? "",
+    encrypted: options.encrypted,
+    disconnected() {
+      if (controller === undefined) {
+        controller = new AbortController();
+        if (gone) controller.abort();
+      }
+      return controller.signal;
+    },
+  };
+  const response = await options.app.fetch(request, { connection });
+  await send(options, response, incoming, outgoing);
+}
+
+function refuse(outgoing: ServerResponse, detail: string): void {
+  outgoing.writeHead(400, { "Content-Type": "application/problem+json", "Connection": "close" });
+  outgoing.end(JSON.stringify({
+    type: "urn:nautilus-tee:problem:malformed_request",
+    title: "Bad Request",
+    status: 400,
+    detail,
+    code: "malformed_request",
+  }));
+}
+
+function toRequest(incoming: IncomingMessage, target: string): Request {
+  const headers = new Headers();
+  const raw = incoming.rawHeaders;
+  for (let i = 0; i + 1 < raw.length; i += 2) headers.append(raw[i] ?? "", raw[i + 1] ?? "");
+  const method = incoming.method ?? "GET";
+  const hasBody = method !== "GET" && method !== "HEAD" &&
+    (incoming.headers["content-length"] !== undefined ||
+      incoming.headers["transfer-encoding"] !== undefined);
+  // The host of the URL is ours: what a client says in Host decides nothing here.
+  return new Request(`http://localhost${target}`, {
+    method,
+    headers,
+    ...(hasBody ? { body: bodyStream(incoming) } : {}),
+  });
+}
+
+/** Chunks as they are asked for: a body that nobody reads stays in the kernel. */
+function bodyStream(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+  let settled = false;
+  return new ReadableStream<Uint8Array>({
+    start(controller) {
+      incoming.pause();
+      incoming.on("data", (chunk: Uint8Array) => {
+        if (settled) return;
+        controller.enqueue(new Uint8Array(chunk));
+        incoming.pause();
+      });
+      incoming.once("end", () => {
+        if (settled) return;
+        settled = true;
+        controller.close();
+      });
+      const broken = () => {
+        if (settled) return;
+        settled = true;
+        controller.error(new Error("the client broke off"));
+      };
+      incoming.once("error", broken);
+      incoming.once("close", broken);
+    },
+    pull() {
+      incoming.resume();
+    },
+    cancel() {
+      settled = true;
+    },
+  }, { highWaterMark: 0 });
+}
+
+async function send(
+  options: BridgeOptions,
+  response: Response,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> {
+  const headers: Record<string, string> = {};
+  response.headers.forEach((value, name) => {
+    headers[name] = value;
+  });
+  const streams = headers["transfer-encoding"] === "chunked";
+  delete headers["transfer-encoding"];
+  // What is left of an unread body would be taken for the next request: say goodbye instead.
+  if (!incoming.complete) {
+    headers["connection"] = "close";
+    incoming.resume(); // what has arrived is dropped, so that closing does not reset the answer away
+  }
+  if (streams) {
+    outgoing.writeHead(response.status, headers);
+    if (response.body !== null) await pump(options, response.body, outgoing);
+    return;
+  }
+  const body = new Uint8Array(await response.arrayBuffer());
+  if (response.status !== 204 && response.status !== 304 && headers["content-length"] === undefined) {
+    headers["content-length"] = String(body.length);
+  }
+  outgoing.writeHead(response.status, headers);
+  if (incoming.method === "HEAD") outgoing.end();
+  else outgoing.end(body);
+}
+
+async function pump(
+  options: BridgeOptions,
+  body: ReadableStream<Uint8Array>,
+  outgoing: ServerResponse,
+): Promise<void> {
+  const reader = body.getReader();
+  const onClose = () => {
+    reader.cancel().catch(options.onError);
+  };
+  outgoing.once("close", onClose);
+  try {
+    outgoing.flushHeaders();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (outgoing.destroyed) return;
+      if (!outgoing.write(value)) await drained(outgoing, options.writeTimeoutMs);
+    }
+    outgoing.end();
+  } catch (error) {
+    options.onError(error);
+    outgoing.destroy();
+  } finally {
+    outgoing.off("close", onClose);
+  }
+}
+
+/** Resolves when the client took what waits, or is gone; a client too slow is made to be gone. */
+function drained(outgoing: ServerResponse, timeoutMs: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(() => outgoing.destroy(), timeoutMs);
+  const finish = () => {
+    clearTimeout(timer);
+    outgoing.off("drain", finish);
+    outgoing.off("close", finish);
+    resolve();
+  };
+  outgoing.once("drain", finish);
+  outgoing.once("close", finish);
+  return promise;
+}

@@ -1,0 +1,141 @@
+/**
+ * Strict JSON from outside (RFC 8259 with I-JSON's rules, RFC 7493): UTF-8 without errors or a byte
+ * order mark, no duplicate names, no `__proto__`, bounded depth. `JSON.parse` alone takes the last of
+ * two equal names, and what another parser in front of this one takes is anybody's guess.
+ */
+import { ApiProblem } from "./problem.ts";
+
+/** Deepest nesting of arrays and objects accepted anywhere. */
+export const MAX_JSON_DEPTH = 64;
+
+const CODE = {
+  quote: 0x22,
+  comma: 0x2c,
+  openArray: 0x5b,
+  backslash: 0x5c,
+  closeArray: 0x5d,
+  openObject: 0x7b,
+  closeObject: 0x7d,
+} as const;
+
+/**
+ * Decodes one JSON document.
+ *
+ * @throws {ApiProblem} 400 `invalid_utf8`, `invalid_json`, `duplicate_field` or `too_deep`, naming
+ * the field where there is one.
+ */
+export function decodeJson(bytes: Uint8Array, maxDepth = MAX_JSON_DEPTH): unknown {
+  const text = decodeUtf8(bytes);
+  scan(text, maxDepth);
+  try {
+    const value: unknown = JSON.parse(text);
+    return value;
+  } catch (cause) {
+    throw new ApiProblem(400, "invalid_json", "the body is not a JSON document", { cause });
+  }
+}
+
+/** @throws {ApiProblem} 400 `invalid_utf8`, also for a byte order mark. */
+export function decodeUtf8(bytes: Uint8Array): string {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new ApiProblem(400, "invalid_utf8", "the body is not valid UTF-8", { cause });
+  }
+  if (text.startsWith("\uFEFF")) {
+    throw new ApiProblem(400, "invalid_utf8", "the body starts with a byte order mark");
+  }
+  return text;
+}
+
+/** One open array or object while scanning. */
+interface Frame {
+  /** Names seen; undefined in an array. */
+  readonly names: Set<string> | undefined;
+  name: string;
+}
+
+/** Looks at structure only; whatever is no JSON at all is left to JSON.parse. */
+function scan(text: string, maxDepth: number): void {
+  const frames: Frame[] = [];
+  let expectName = false;
+  for (let i = 0; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case CODE.quote: {
+        const end = stringEnd(text, i);
+        if (expectName) {
+          const frame = frames.at(-1);
+          if (frame?.names !== undefined) takeName(text.slice(i, end + 1), frame.names, frames);
+          expectName = false;
+        }
+        i = end;
+        break;
+      }
+      case CODE.openObject:
+      case CODE.openArray: {
+        if (frames.length >= maxDepth) {
+          throw new ApiProblem(
+            400,
+            "too_deep",
+            `the body is nested deeper than ${maxDepth} levels`,
+            { ...fieldOf(frames) },
+          );
+        }
+        const isObject = text.charCodeAt(i) === CODE.openObject;
+        frames.push({ names: isObject ? new Set() : undefined, name: "" });
+        expectName = isObject;
+        break;
+      }
+      case CODE.closeObject:
+      case CODE.closeArray:
+        frames.pop();
+        expectName = false;
+        break;
+      case CODE.comma:
+        expectName = frames.at(-1)?.names !== undefined;
+        break;
+    }
+  }
+}
+
+/** Index of the closing quote, or the last index where there is none (JSON.parse will refuse it). */
+function stringEnd(text: string, start: number): number {
+  let i = start + 1;
+  for (; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === CODE.quote) return i;
+    if (code === CODE.backslash) i++;
+  }
+  return text.length - 1;
+}
+
+function takeName(literal: string, names: Set<string>, frames: readonly Frame[]): void {
+  let name: string;
+  try {
+    const parsed: unknown = literal.includes("\\") ? JSON.parse(literal) : literal.slice(1, -1);
+    if (typeof parsed !== "string") return;
+    name = parsed;
+  } catch {
+    return; // not a JSON string: JSON.parse refuses the document with its own words
+  }
+  const frame = frames.at(-1);
+  if (frame !== undefined) frame.name = name;
+  if (names.has(name)) {
+    const { field } = fieldOf(frames);
+    throw new ApiProblem(400, "duplicate_field", `field "${field ?? name}" stands twice`, {
+      field: field ?? name,
+    });
+  }
+  if (name === "__proto__") {
+    throw new ApiProblem(400, "unknown_field", `field "__proto__" is not allowed`, {
+      field: "__proto__",
+    });
+  }
+  names.add(name);
+}
+
+function fieldOf(frames: readonly Frame[]): { field?: string } {
+  const path = frames.map((frame) => frame.name).filter((name) => name !== "");
+  return path.length === 0 ? {} : { field: path.join(".").slice(0, 200) };
+}

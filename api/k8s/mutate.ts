@@ -1,0 +1,138 @@
+/** Planning creation, replacement and patches of one object. */
+import type { Compare } from "../../store/mod.ts";
+import { alreadyExists, conflict, notFound, STALE } from "./errors.ts";
+import { encodeKey, objectKey } from "./keys.ts";
+import { decodeSubmitted, type StoredObject } from "./objects.ts";
+import { namespaceResource, type PlanContext, unchanged, writePlan } from "./plan.ts";
+import { chooseName, equalJson, prepareCreate, prepareUpdate } from "./prepare.ts";
+import { readObject } from "./read.ts";
+import type { K8sRequest, Planned } from "./request.ts";
+import type { ResourceDefinition } from "./resources.ts";
+import { StatusError } from "./status.ts";
+import { planRemoval } from "./remove.ts";
+
+/** @throws {StatusError} NotFound for the namespace, AlreadyExists, Forbidden while it terminates. */
+export async function planCreate(context: PlanContext): Promise<Planned> {
+  const { store, resource, request, sources } = context;
+  const submitted = decodeSubmitted(request.body, resource);
+  const name = chooseName(submitted, resource, sources);
+  if (request.name !== "" && request.name !== name) throw nameMismatch(name, request.name);
+  const namespace = placeIn(resource, request, submitted.metadata.namespace ?? "");
+  const key = objectKey(resource, namespace, name);
+  const [existing, guard] = await Promise.all([
+    store.range("k8s", { key: encodeKey(key), keysOnly: true }),
+    resource.namespaced ? namespaceGuard(context, namespace) : undefined,
+  ]);
+  if (existing.kvs.length > 0) throw alreadyExists(resource, name);
+  const object = prepareCreate(submitted, resource, namespace, name, sources);
+  return writePlan(context, key, object, 201, "created", [
+    unchanged(key, undefined),
+    ...(guard === undefined ? [] : [guard]),
+  ]);
+}
+
+/** @throws {StatusError} NotFound, Conflict, Invalid, BadRequest */
+export async function planUpdate(context: PlanContext): Promise<Planned> {
+  const { store, resource, request } = context;
+  const current = await readObject(store, resource, request.namespace, request.name);
+  if (current === undefined) throw notFound(resource, request.name);
+  return await planReplacement(context, current, request.body);
+}
+
+/** @throws {StatusError} as planUpdate, and what the patch itself refuses. */
+export async function planPatch(context: PlanContext): Promise<Planned> {
+  const { store, resource, request } = context;
+  const { patch } = request;
+  if (patch === undefined) throw new StatusError("BadRequest", "a patch is missing");
+  const current = await readObject(store, resource, request.namespace, request.name);
+  if (current === undefined) {
+    if (!patch.createsMissing || request.subresource !== undefined) {
+      throw notFound(resource, request.name);
+    }
+    return await planCreate({
+      ...context,
+      request: { ...request, body: patch.apply(undefined, resource) },
+    });
+  }
+  return await planReplacement(context, current, patch.apply(current.parse(), resource));
+}
+
+async function planReplacement(
+  context: PlanContext,
+  current: StoredObject,
+  body: unknown,
+): Promise<Planned> {
+  const { resource, request } = context;
+  const { name, namespace } = request;
+  const submitted = decodeSubmitted(body, resource);
+  const given = submitted.metadata;
+  if (given.name !== undefined && given.name !== null && given.name !== name) {
+    throw nameMismatch(given.name, name);
+  }
+  placeIn(resource, request, given.namespace ?? "");
+  const expected = given.resourceVersion ?? "";
+  if (expected !== "" && expected !== String(current.revision)) {
+    throw conflict(resource, name, STALE);
+  }
+  const before = current.parse();
+  if (typeof given.uid === "string" && given.uid !== "" && given.uid !== before.metadata.uid) {
+    throw conflict(
+      resource,
+      name,
+      `Precondition failed: UID in precondition: ${given.uid}, UID in object meta: ${before.metadata.uid}`,
+    );
+  }
+  const next = prepareUpdate(submitted, before, resource, request.subresource);
+  delete next.metadata.resourceVersion;
+  delete before.metadata.resourceVersion;
+  const key = objectKey(resource, namespace, name);
+  if (next.metadata.deletionTimestamp !== undefined && (next.metadata.finalizers ?? []).length === 0) {
+    return await planRemoval(context, current, next);
+  }
+  if (equalJson(next, before)) {
+    return { kind: "done", outcome: { kind: "object", code: 200, object: current } };
+  }
+  return writePlan(context, key, next, 200, "updated", [unchanged(key, current)]);
+}
+
+function nameMismatch(object: string, path: string): StatusError {
+  return new StatusError(
+    "BadRequest",
+    `the name of the object (${object}) does not match the name on the URL (${path})`,
+  );
+}
+
+/** The namespace of the request, which the object may repeat but not contradict. */
+function placeIn(resource: ResourceDefinition, request: K8sRequest, given: string): string {
+  if (!resource.namespaced) {
+    if (given !== "") {
+      throw new StatusError("BadRequest", `${resource.kind} is not namespaced, but metadata.namespace is set`);
+    }
+    return "";
+  }
+  if (request.namespace === "") {
+    throw new StatusError("BadRequest", "an empty namespace may not be set during creation");
+  }
+  if (given !== "" && given !== request.namespace) {
+    throw new StatusError(
+      "BadRequest",
+      `the namespace of the provided object does not match the namespace sent on the request`,
+    );
+  }
+  return request.namespace;
+}
+
+/** Holds while the namespace stands as it was read: it exists and is not going away. */
+async function namespaceGuard(context: PlanContext, namespace: string): Promise<Compare> {
+  const resource = namespaceResource(context.table);
+  const found = await readObject(context.store, resource, "", namespace);
+  if (found === undefined) throw notFound(resource, namespace);
+  if (found.parse().metadata.deletionTimestamp !== undefined) {
+    throw new StatusError(
+      "Forbidden",
+      `unable to create new content in namespace ${namespace} because it is being terminated`,
+      { details: { causes: [{ reason: "NamespaceTerminating", message: namespace }] } },
+    );
+  }
+  return unchanged(objectKey(resource, "", namespace), found);
+}

@@ -1,0 +1,212 @@
+/** Kubernetes objects: their shape, the decoding of their metadata, and the bytes they are stored as. */
+import * as v from "valibot";
+import type { Bytes } from "../../backends/mod.ts";
+import type { KeyValue } from "../../store/mod.ts";
+import { isLabelValue, isQualifiedName } from "./names.ts";
+import { apiVersionOf, type ResourceDefinition } from "./resources.ts";
+import { StatusError } from "./status.ts";
+
+export interface OwnerReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly controller?: boolean;
+  readonly blockOwnerDeletion?: boolean;
+}
+
+/** meta/v1 ObjectMeta, as far as it is kept. */
+export interface ObjectMeta {
+  name: string;
+  generateName?: string;
+  namespace?: string;
+  uid: string;
+  /** Never stored: it is the revision that stored it. */
+  resourceVersion?: string;
+  generation?: number;
+  creationTimestamp: string;
+  deletionTimestamp?: string;
+  deletionGracePeriodSeconds?: number;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  ownerReferences?: OwnerReference[];
+  finalizers?: string[];
+}
+
+export interface KubernetesObject {
+  apiVersion: string;
+  kind: string;
+  metadata: ObjectMeta;
+  [field: string]: unknown;
+}
+
+/** An object as a client sends it: metadata not yet filled in. */
+export interface SubmittedObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: v.InferOutput<typeof submittedMeta>;
+  readonly [field: string]: unknown;
+}
+
+const optionalString = v.nullish(v.pipe(v.string(), v.maxLength(1024)));
+const stringMap = v.nullish(v.record(v.string(), v.string()));
+
+/** Every field of ObjectMeta; what the server sets is read only where it is a precondition. */
+const submittedMeta = v.strictObject({
+  name: optionalString,
+  generateName: optionalString,
+  namespace: optionalString,
+  selfLink: optionalString,
+  uid: optionalString,
+  resourceVersion: optionalString,
+  generation: v.nullish(v.number()),
+  creationTimestamp: optionalString,
+  deletionTimestamp: optionalString,
+  deletionGracePeriodSeconds: v.nullish(v.number()),
+  labels: stringMap,
+  annotations: stringMap,
+  ownerReferences: v.nullish(v.array(v.strictObject({
+    apiVersion: v.string(),
+    kind: v.string(),
+    name: v.string(),
+    uid: v.string(),
+    controller: v.optional(v.boolean()),
+    blockOwnerDeletion: v.optional(v.boolean()),
+  }))),
+  finalizers: v.nullish(v.array(v.string())),
+  managedFields: v.nullish(v.array(v.unknown())),
+});
+
+const submittedObject = v.looseObject({
+  apiVersion: v.string(),
+  kind: v.string(),
+  metadata: v.optional(v.nullable(submittedMeta), {}),
+});
+
+const MAX_ANNOTATION_BYTES = 256 * 1024;
+
+/** @throws {StatusError} BadRequest naming the field; Invalid for labels and annotations. */
+export function decodeSubmitted(value: unknown, resource: ResourceDefinition): SubmittedObject {
+  const result = v.safeParse(submittedObject, value, { abortEarly: true });
+  if (!result.success) {
+    const [issue] = result.issues;
+    const field = v.getDotPath(issue) ?? "";
+    throw new StatusError(
+      "BadRequest",
+      issue.expected === "never"
+        ? `strict decoding error: unknown field "${field}"`
+        : `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: field "${field}": expected ${
+          issue.expected ?? "another value"
+        }, received ${issue.received.slice(0, 100)}`,
+    );
+  }
+  const object = { ...result.output, metadata: result.output.metadata ?? {} };
+  if (object.apiVersion !== apiVersionOf(resource) || object.kind !== resource.kind) {
+    throw new StatusError(
+      "BadRequest",
+      `the object is of ${object.apiVersion}, Kind=${object.kind}, but the path is of ${
+        apiVersionOf(resource)
+      }, Kind=${resource.kind}`,
+    );
+  }
+  checkMeta(object.metadata, resource);
+  return object;
+}
+
+function checkMeta(meta: SubmittedObject["metadata"], resource: ResourceDefinition): void {
+  const invalid = (field: string, message: string) =>
+    new StatusError("Invalid", `${resource.kind} "${meta.name ?? ""}" is invalid: ${field}: ${message}`, {
+      details: {
+        name: meta.name ?? "",
+        group: resource.group,
+        kind: resource.kind,
+        causes: [{ reason: "FieldValueInvalid", message, field }],
+      },
+    });
+  for (const [key, value] of Object.entries(meta.labels ?? {})) {
+    if (!isQualifiedName(key)) throw invalid("metadata.labels", `${key}: not a qualified name`);
+    if (!isLabelValue(value)) throw invalid("metadata.labels", `${key}: not a label value`);
+  }
+  let annotationBytes = 0;
+  for (const [key, value] of Object.entries(meta.annotations ?? {})) {
+    if (!isQualifiedName(key.toLowerCase())) {
+      throw invalid("metadata.annotations", `${key}: not a qualified name`);
+    }
+    annotationBytes += key.length + value.length;
+  }
+  if (annotationBytes > MAX_ANNOTATION_BYTES) {
+    throw invalid("metadata.annotations", `must be ${MAX_ANNOTATION_BYTES} bytes at most`);
+  }
+  for (const finalizer of meta.finalizers ?? []) {
+    if (!isQualifiedName(finalizer)) {
+      throw invalid("metadata.finalizers", `${finalizer}: not a qualified name`);
+    }
+  }
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** What the stored bytes of a kind begin with; the resource version is spliced in right after it. */
+function storedPrefix(resource: ResourceDefinition): string {
+  return `{"apiVersion":"${apiVersionOf(resource)}","kind":"${resource.kind}","metadata":{`;
+}
+
+/** Bytes to store: JSON without the resource version, beginning with `storedPrefix`. */
+export function encodeStored(object: KubernetesObject, resource: ResourceDefinition): Bytes {
+  const { apiVersion: _, kind: __, metadata, ...rest } = object;
+  const { resourceVersion: ___, ...meta } = metadata;
+  // Written piece by piece: an object literal would put fields with integer names first.
+  const fields = JSON.stringify(rest).slice(1, -1);
+  const head = storedPrefix(resource) + JSON.stringify(meta).slice(1);
+  return encoder.encode(fields === "" ? `${head}}` : `${head},${fields}}`);
+}
+
+/**
+ * An object as it stands in the store. Most answers never parse it: the resource version is spliced
+ * into the stored bytes.
+ */
+export class StoredObject {
+  readonly resource: ResourceDefinition;
+  readonly key: string;
+  /** The revision that last changed it: its resource version. */
+  readonly revision: number;
+  readonly #value: Bytes;
+  #json: Bytes | undefined;
+
+  constructor(resource: ResourceDefinition, key: string, revision: number, value: Bytes) {
+    this.resource = resource;
+    this.key = key;
+    this.revision = revision;
+    this.#value = value;
+  }
+
+  static of(resource: ResourceDefinition, kv: KeyValue): StoredObject {
+    return new StoredObject(resource, decoder.decode(kv.key), kv.modRevision, kv.value);
+  }
+
+  /** The bytes as stored, without a resource version. */
+  get stored(): Bytes {
+    return this.#value;
+  }
+
+  /** The object as JSON with its resource version. */
+  json(): Bytes {
+    if (this.#json !== undefined) return this.#json;
+    const head = storedPrefix(this.resource).length;
+    const insert = encoder.encode(`"resourceVersion":"${this.revision}",`);
+    const out = new Uint8Array(this.#value.length + insert.length);
+    out.set(this.#value.subarray(0, head), 0);
+    out.set(insert, head);
+    out.set(this.#value.subarray(head), head + insert.length);
+    return this.#json = out;
+  }
+
+  /** A fresh parsed copy, with its resource version. */
+  parse(): KubernetesObject {
+    // Our own bytes: written by encodeStored, authenticated by the store.
+    const object: KubernetesObject = JSON.parse(decoder.decode(this.#value));
+    object.metadata.resourceVersion = String(this.revision);
+    return object;
+  }
+}

@@ -1,0 +1,18 @@
+/** Our own endpoints that lie where Kubernetes' paths are. They answer with problem documents. */
+
+export const OWN_API_PATHS = {
+  attestation: "/api/v1/attestation",
+  securityContext: "/api/v1/security-context",
+  registerWorker: "/api/v1/register-worker",
+  heartbeat: "/api/v1/nodes/heartbeat",
+  suiEvents: "/api/v1/sui-events",
+} as const;
+
+const OWN: ReadonlySet<string> = new Set(Object.values(OWN_API_PATHS));
+
+/** Whether errors on this path are told as `Status`. */
+export function isKubernetesPath(path: string): boolean {
+  if (OWN.has(path)) return false;
+  return path === "/api" || path === "/apis" || path === "/version" ||
+    path.startsWith("/api/") || path.startsWith("/apis/") || path.startsWith("/openapi/");
+}

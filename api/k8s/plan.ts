@@ -1,0 +1,61 @@
+/** What plans of writes have in common: guards, and one object put and answered with. */
+import type { Compare, Operation, Store } from "../../store/mod.ts";
+import { encodeKey } from "./keys.ts";
+import { encodeStored, type KubernetesObject, StoredObject } from "./objects.ts";
+import type { Sources } from "./prepare.ts";
+import type { ChangeRecord, K8sRequest, Planned } from "./request.ts";
+import type { ResourceDefinition, ResourceTable } from "./resources.ts";
+
+export interface PlanContext {
+  readonly store: Store;
+  readonly table: ResourceTable;
+  readonly sources: Sources;
+  readonly resource: ResourceDefinition;
+  readonly request: K8sRequest;
+}
+
+/** The namespace's own definition. @throws {TypeError} if the table has none. */
+export function namespaceResource(table: ResourceTable): ResourceDefinition {
+  const resource = table.byPlural("", "v1", "namespaces");
+  if (resource === undefined) throw new TypeError("the resource table has no namespaces");
+  return resource;
+}
+
+/** Equal as long as nobody has touched the key since `object` was read; undefined: there is none. */
+export function unchanged(key: string, object: StoredObject | undefined): Compare {
+  return {
+    keyspace: "k8s",
+    key: encodeKey(key),
+    target: "mod",
+    result: "equal",
+    operand: object?.revision ?? 0,
+  };
+}
+
+/** Puts the object and answers with it. A dry run answers the same and writes nothing. */
+export function writePlan(
+  context: PlanContext,
+  key: string,
+  object: KubernetesObject,
+  code: 200 | 201,
+  status: ChangeRecord["status"],
+  compare: readonly Compare[],
+): Planned {
+  const { resource, request, store } = context;
+  const value = encodeStored(object, resource);
+  const answer = (revision: number) => ({
+    kind: "object" as const,
+    code,
+    object: new StoredObject(resource, key, revision, value),
+  });
+  if (request.options?.dryRun === true) {
+    return { kind: "done", outcome: answer(store.revision("k8s")) };
+  }
+  const operations: Operation[] = [{ type: "put", keyspace: "k8s", key: encodeKey(key), value }];
+  return {
+    kind: "write",
+    compare,
+    operations,
+    outcome: (revision) => ({ ...answer(revision), change: { status, key } }),
+  };
+}

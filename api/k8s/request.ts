@@ -1,0 +1,85 @@
+/** What is asked of the Kubernetes service, by HTTP and by the chain alike, and what it answers. */
+import type { Compare, Operation } from "../../store/mod.ts";
+import type { User, Verb } from "./authorize.ts";
+import type { KubernetesObject, StoredObject } from "./objects.ts";
+import type { ResourceDefinition } from "./resources.ts";
+import type { Status } from "./status.ts";
+
+export interface K8sRequest {
+  readonly user: User;
+  readonly verb: Verb;
+  /** "" is the core group. */
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+  readonly subresource?: "status";
+  /** "" for the whole cluster. */
+  readonly namespace: string;
+  /** "" for a collection. */
+  readonly name: string;
+  /** The decoded document: the object, delete options, or a patch. Checked by the service. */
+  readonly body?: unknown;
+  /** For verb `patch`: what makes the next object out of the current one. */
+  readonly patch?: Patch;
+  readonly options?: RequestOptions;
+}
+
+/** Makes the next object; throws StatusError where the patch does not fit. */
+export interface Patch {
+  /** `undefined` current: there is no object yet, and the patch may create one (apply). */
+  apply(current: KubernetesObject | undefined, resource: ResourceDefinition): unknown;
+  readonly createsMissing: boolean;
+}
+
+export interface RequestOptions {
+  readonly dryRun?: boolean;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  readonly limit?: number;
+  readonly continueToken?: string;
+  readonly resourceVersion?: string;
+  readonly resourceVersionMatch?: "Exact" | "NotOlderThan";
+}
+
+/** What a write did, in the words of the first implementation. */
+export interface ChangeRecord {
+  readonly status: "created" | "updated" | "deleted";
+  /** Key in the `k8s` keyspace. */
+  readonly key: string;
+}
+
+export interface ListOutcome {
+  readonly kind: "list";
+  readonly code: 200;
+  readonly resource: ResourceDefinition;
+  readonly items: readonly StoredObject[];
+  readonly revision: number;
+  readonly continueToken?: string;
+  readonly remaining?: number;
+}
+
+export type K8sOutcome =
+  | {
+    readonly kind: "object";
+    readonly code: 200 | 201;
+    readonly object: StoredObject;
+    readonly change?: ChangeRecord;
+  }
+  | {
+    readonly kind: "status";
+    readonly code: 200;
+    readonly status: Status;
+    readonly change?: ChangeRecord;
+  }
+  | ListOutcome;
+
+/** What a request comes to: an answer, or guards and operations for one transaction. */
+export type Planned =
+  | { readonly kind: "done"; readonly outcome: K8sOutcome }
+  | {
+    readonly kind: "write";
+    readonly compare: readonly Compare[];
+    readonly operations: readonly Operation[];
+    /** @param revision of the `k8s` keyspace after the transaction. */
+    outcome(revision: number): K8sOutcome;
+  };

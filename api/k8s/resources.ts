@@ -1,0 +1,122 @@
+/** The fixed table of kinds: Kind ↔ plural ↔ group/version ↔ scope, with what kubectl asks for. */
+import type { NameRule } from "./names.ts";
+
+export interface ResourceDefinition {
+  /** "" is the core group. */
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly namespaced: boolean;
+  readonly nameRule: NameRule;
+  /** Has a `/status` subresource, so that a write of the object leaves `status` alone. */
+  readonly hasStatus: boolean;
+}
+
+/** `v1`, or `apps/v1`. */
+export function apiVersionOf(resource: { readonly group: string; readonly version: string }): string {
+  return resource.group === "" ? resource.version : `${resource.group}/${resource.version}`;
+}
+
+/** `pods`, or `deployments.apps`: as Kubernetes names a resource in messages. */
+export function qualifiedResource(resource: ResourceDefinition): string {
+  return resource.group === "" ? resource.plural : `${resource.plural}.${resource.group}`;
+}
+
+/** Finds definitions; a table plus, later, what CustomResourceDefinitions add. */
+export interface ResourceTable {
+  all(): readonly ResourceDefinition[];
+  byPlural(group: string, version: string, plural: string): ResourceDefinition | undefined;
+  byKind(group: string, version: string, kind: string): ResourceDefinition | undefined;
+}
+
+/** @throws {TypeError} when two definitions share a group, version and plural or kind. */
+export function createResourceTable(
+  definitions: readonly ResourceDefinition[] = BUILT_IN_RESOURCES,
+): ResourceTable {
+  const plurals = new Map<string, ResourceDefinition>();
+  const kinds = new Map<string, ResourceDefinition>();
+  for (const definition of definitions) {
+    const plural = `${apiVersionOf(definition)}/${definition.plural}`;
+    const kind = `${apiVersionOf(definition)}/${definition.kind}`;
+    if (plurals.has(plural) || kinds.has(kind)) {
+      throw new TypeError(`resource ${plural} (${definition.kind}) is defined twice`);
+    }
+    plurals.set(plural, definition);
+    kinds.set(kind, definition);
+  }
+  return {
+    all: () => definitions,
+    byPlural: (group, version, plural) => plurals.get(`${apiVersionOf({ group, version })}/${plural}`),
+    byKind: (group, version, kind) => kinds.get(`${apiVersionOf({ group, version })}/${kind}`),
+  };
+}
+
+interface Options {
+  readonly short?: readonly string[];
+  readonly all?: boolean;
+  readonly rule?: NameRule;
+  readonly status?: boolean;
+  readonly singular?: string;
+}
+
+function define(group: string, namespaced: boolean) {
+  return (kind: string, plural: string, options: Options = {}): ResourceDefinition => ({
+    group,
+    version: "v1",
+    kind,
+    plural,
+    singular: options.singular ?? kind.toLowerCase(),
+    shortNames: options.short ?? [],
+    categories: options.all === true ? ["all"] : [],
+    namespaced,
+    nameRule: options.rule ?? "subdomain",
+    hasStatus: options.status ?? false,
+  });
+}
+
+const core = define("", true);
+const coreCluster = define("", false);
+const apps = define("apps", true);
+const batch = define("batch", true);
+const rbac = define("rbac.authorization.k8s.io", true);
+const rbacCluster = define("rbac.authorization.k8s.io", false);
+const coordination = define("coordination.k8s.io", true);
+
+/** What this master serves without being taught. */
+export const BUILT_IN_RESOURCES: readonly ResourceDefinition[] = Object.freeze([
+  coreCluster("Namespace", "namespaces", { short: ["ns"], rule: "label", status: true }),
+  coreCluster("Node", "nodes", { short: ["no"], status: true }),
+  coreCluster("PersistentVolume", "persistentvolumes", { short: ["pv"], status: true }),
+  core("ConfigMap", "configmaps", { short: ["cm"] }),
+  core("Endpoints", "endpoints", { short: ["ep"], singular: "endpoints" }),
+  core("Event", "events", { short: ["ev"] }),
+  core("LimitRange", "limitranges", { short: ["limits"] }),
+  core("PersistentVolumeClaim", "persistentvolumeclaims", { short: ["pvc"], status: true }),
+  core("Pod", "pods", { short: ["po"], all: true, status: true }),
+  core("PodTemplate", "podtemplates"),
+  core("ReplicationController", "replicationcontrollers", {
+    short: ["rc"],
+    all: true,
+    status: true,
+  }),
+  core("ResourceQuota", "resourcequotas", { short: ["quota"], status: true }),
+  core("Secret", "secrets"),
+  core("Service", "services", { short: ["svc"], all: true, rule: "dns1035", status: true }),
+  core("ServiceAccount", "serviceaccounts", { short: ["sa"] }),
+  apps("ControllerRevision", "controllerrevisions"),
+  apps("DaemonSet", "daemonsets", { short: ["ds"], all: true, status: true }),
+  apps("Deployment", "deployments", { short: ["deploy"], all: true, status: true }),
+  apps("ReplicaSet", "replicasets", { short: ["rs"], all: true, status: true }),
+  apps("StatefulSet", "statefulsets", { short: ["sts"], all: true, status: true }),
+  batch("CronJob", "cronjobs", { short: ["cj"], all: true, status: true }),
+  batch("Job", "jobs", { all: true, status: true }),
+  rbac("Role", "roles", { rule: "path" }),
+  rbac("RoleBinding", "rolebindings", { rule: "path" }),
+  rbacCluster("ClusterRole", "clusterroles", { rule: "path" }),
+  rbacCluster("ClusterRoleBinding", "clusterrolebindings", { rule: "path" }),
+  coordination("Lease", "leases"),
+]);

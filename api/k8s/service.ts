@@ -1,0 +1,187 @@
+/**
+ * The embedded Kubernetes resource API over the `k8s` keyspace: one service, used by HTTP requests
+ * and by requests from the chain alike. Runs no controllers.
+ */
+import type { Bytes } from "../../backends/mod.ts";
+import type { Compare, Operation, Store } from "../../store/mod.ts";
+import type { AccessRequest, Authorizer } from "./authorize.ts";
+import { conflict, forbidden, STALE } from "./errors.ts";
+import { encodeKey, objectKey } from "./keys.ts";
+import { planCreate, planPatch, planUpdate } from "./mutate.ts";
+import { nameProblem } from "./names.ts";
+import { encodeStored } from "./objects.ts";
+import { namespaceResource, type PlanContext } from "./plan.ts";
+import { prepareCreate } from "./prepare.ts";
+import { getObject, listObjects } from "./read.ts";
+import { planDelete, planDeleteCollection } from "./remove.ts";
+import type { K8sOutcome, K8sRequest, Planned } from "./request.ts";
+import { createResourceTable, type ResourceDefinition, type ResourceTable } from "./resources.ts";
+import { StatusError } from "./status.ts";
+import { type K8sWatch, openWatch, type SharedObjects, type WatchOptions } from "./watch.ts";
+
+export interface K8sServiceOptions {
+  readonly store: Store;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+  readonly random: (length: number) => Bytes;
+  readonly authorizer: Authorizer;
+  readonly table?: ResourceTable;
+}
+
+export interface K8sService {
+  readonly table: ResourceTable;
+  /** Makes the namespaces every cluster has. Does nothing where they are. */
+  bootstrap(): Promise<void>;
+  /**
+   * Authorizes, plans and commits; resolves when the change is durable.
+   *
+   * @throws {StatusError} every refusal, as the API server words it.
+   */
+  execute(request: K8sRequest): Promise<K8sOutcome>;
+  /**
+   * Authorizes and plans, without committing: for a caller that has more to put into the same
+   * transaction. A plan whose guards no longer hold is made again.
+   *
+   * @throws {StatusError} as execute.
+   */
+  plan(request: K8sRequest): Promise<Planned>;
+  /** @throws {StatusError} Forbidden, NotFound, BadRequest, Expired. */
+  watch(request: Omit<K8sRequest, "verb">, options: WatchOptions): Promise<K8sWatch>;
+  /** @throws {StatusError} NotFound for a kind that is not served. */
+  resource(group: string, version: string, plural: string): ResourceDefinition;
+}
+
+const BOOT_NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/** How often a plan is made again because others were faster; each time somebody got through. */
+const MAX_ATTEMPTS = 32;
+
+/** The service over an open store. Keeps no state that is not in it. */
+export function createK8sService(options: K8sServiceOptions): K8sService {
+  const { store, authorizer } = options;
+  const table = options.table ?? createResourceTable();
+  const shared: SharedObjects = new WeakMap();
+  const sources = { clock: options.clock, random: options.random };
+
+  function resource(group: string, version: string, plural: string): ResourceDefinition {
+    const found = table.byPlural(group, version, plural);
+    if (found !== undefined) return found;
+    throw new StatusError("NotFound", "the server could not find the requested resource");
+  }
+
+  function authorized(request: AccessRequest & K8sRequest): PlanContext {
+    const decision = authorizer.authorize(request);
+    if (!decision.allowed) throw forbidden(request, decision.reason);
+    const found = resource(request.group, request.version, request.plural);
+    checkTarget(request, found);
+    return { store, table, sources, resource: found, request };
+  }
+
+  function plan(request: K8sRequest): Promise<Planned> {
+    const context = authorized({ ...request, resource: resourcePath(request) });
+    switch (request.verb) {
+      case "get":
+        return getObject(store, context.resource, request).then((object) => ({
+          kind: "done",
+          outcome: { kind: "object", code: 200, object },
+        }));
+      case "list":
+        return listObjects(store, context.resource, request.namespace, request.options ?? {}).then(
+          (outcome) => ({ kind: "done", outcome }),
+        );
+      case "create":
+        return planCreate(context);
+      case "update":
+        return planUpdate(context);
+      case "patch":
+        return planPatch(context);
+      case "delete":
+        return planDelete(context);
+      case "deletecollection":
+        return planDeleteCollection(context);
+      case "watch":
+        throw new StatusError("BadRequest", "watch is not a request with one answer");
+    }
+  }
+
+  return {
+    table,
+    resource,
+    plan: (request) => settle(() => plan(request)),
+    async bootstrap() {
+      const definition = namespaceResource(table);
+      for (const name of BOOT_NAMESPACES) {
+        const { compare, operations } = bootNamespace(definition, name, sources);
+        await store.txn({ compare, success: operations, failure: [] });
+      }
+    },
+    async execute(request) {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        const planned = await settle(() => plan(request));
+        if (planned.kind === "done") return planned.outcome;
+        const response = await store.txn({
+          compare: planned.compare,
+          success: planned.operations,
+          failure: [],
+        });
+        if (response.succeeded) return planned.outcome(response.revisions.k8s);
+      }
+      throw conflict(resource(request.group, request.version, request.plural), request.name, STALE);
+    },
+    watch(request, watchOptions) {
+      return settle(() => {
+        const context = authorized({ ...request, verb: "watch", resource: resourcePath(request) });
+        return openWatch(store, context.resource, request, watchOptions, shared);
+      });
+    },
+  };
+}
+
+/** So that what throws at once and what throws later look the same to the caller. */
+function settle<T>(action: () => Promise<T>): Promise<T> {
+  return Promise.try(action);
+}
+
+function resourcePath(request: { plural: string; subresource?: string }): string {
+  return request.subresource === undefined
+    ? request.plural
+    : `${request.plural}/${request.subresource}`;
+}
+
+/** The path fits the resource: a namespace where there is one, names that can be names. */
+function checkTarget(request: K8sRequest, resource: ResourceDefinition): void {
+  const served = new StatusError("NotFound", "the server could not find the requested resource");
+  if (!resource.namespaced && request.namespace !== "") throw served;
+  if (request.subresource === "status" && !resource.hasStatus) throw served;
+  if (request.namespace !== "") {
+    const problem = nameProblem(request.namespace, "label");
+    if (problem !== undefined) {
+      throw new StatusError("BadRequest", `namespace "${request.namespace.slice(0, 80)}": ${problem}`);
+    }
+  }
+  const named = ["get", "update", "patch", "delete"].includes(request.verb);
+  if (!named) return;
+  if (resource.namespaced && request.namespace === "") {
+    throw new StatusError("BadRequest", `${resource.kind} is namespaced: a namespace is missing`);
+  }
+  const problem = nameProblem(request.name, resource.nameRule);
+  if (problem !== undefined) {
+    throw new StatusError("BadRequest", `name "${request.name.slice(0, 80)}": ${problem}`);
+  }
+}
+
+function bootNamespace(
+  definition: ResourceDefinition,
+  name: string,
+  sources: Parameters<typeof prepareCreate>[4],
+): { compare: Compare[]; operations: Operation[] } {
+  const submitted = { apiVersion: "v1", kind: "Namespace", metadata: {} };
+  const object = prepareCreate(submitted, definition, "", name, sources);
+  const key = encodeKey(objectKey(definition, "", name));
+  return {
+    compare: [{ keyspace: "k8s", key, target: "create", result: "equal", operand: 0 }],
+    operations: [
+      { type: "put", keyspace: "k8s", key, value: encodeStored(object, definition) },
+    ],
+  };
+}

@@ -1,0 +1,103 @@
+/** The only decoder of request JSON of our own endpoints: bytes in, checked and typed values out. */
+import * as v from "valibot";
+import { decodeJson } from "./json.ts";
+import { ApiProblem } from "./problem.ts";
+import { isDns1123Subdomain } from "./k8s/names.ts";
+
+const MAX_STRING = 256;
+
+/** Names of fields whose values never appear in an answer or a log. */
+const SECRET_FIELDS: ReadonlySet<string> = new Set(["seal_token"]);
+
+const nodeId = v.pipe(
+  v.string(),
+  v.maxLength(253),
+  v.check(
+    isDns1123Subdomain,
+    "must be a DNS-1123 subdomain: lower case letters, digits, '-' and '.', 253 at most",
+  ),
+);
+
+/** Seconds since the epoch, as the worker says; shown, never believed. */
+const timestamp = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+/** MIST. Beyond 2^53 it is a decimal string (WIRE.md). */
+const amount = v.union([
+  v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  v.pipe(v.string(), v.regex(/^(0|[1-9][0-9]{0,19})$/, "must be a decimal u64")),
+]);
+
+const percent = v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(100));
+
+export const RegisterWorkerRequest = v.strictObject({
+  node_id: nodeId,
+  seal_token: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_STRING)),
+  timestamp,
+});
+export type RegisterWorkerRequest = v.InferOutput<typeof RegisterWorkerRequest>;
+
+export const HeartbeatRequest = v.strictObject({
+  node_id: nodeId,
+  timestamp,
+  stake_status: v.pipe(v.string(), v.maxLength(32)),
+  stake_amount: amount,
+  running_pods: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(100_000)),
+  resource_usage: v.strictObject({
+    cpu_percent: percent,
+    memory_percent: percent,
+    disk_percent: percent,
+  }),
+});
+export type HeartbeatRequest = v.InferOutput<typeof HeartbeatRequest>;
+
+export const SuiEventsRequest = v.strictObject({
+  /** Base58 of 32 bytes. Only a hint that something happened. */
+  digest: v.pipe(
+    v.string(),
+    v.regex(/^[1-9A-HJ-NP-Za-km-z]{32,44}$/, "must be a transaction digest in base58"),
+  ),
+});
+export type SuiEventsRequest = v.InferOutput<typeof SuiEventsRequest>;
+
+/**
+ * Decodes a body against a schema.
+ *
+ * @throws {ApiProblem} 400 with the field's name; a secret's value is never repeated.
+ */
+export function decodeBody<const S extends v.GenericSchema>(
+  schema: S,
+  bytes: Uint8Array,
+): v.InferOutput<S> {
+  const result = v.safeParse(schema, decodeJson(bytes), { abortEarly: true, abortPipeEarly: true });
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  const field = v.getDotPath(issue) ?? "";
+  const where = field === "" ? "the body" : `field "${field}"`;
+  if (issue.expected === "never") {
+    throw new ApiProblem(400, "unknown_field", `${where} is not known here`, { field });
+  }
+  if (issue.received === "undefined") {
+    throw new ApiProblem(400, "missing_field", `${where} is missing`, { field });
+  }
+  const hasOwnWords = issue.kind === "validation" && issue.expected === null;
+  const expectation = hasOwnWords
+    ? issue.message
+    : `expected ${issue.expected ?? "another value"}${received(field, issue.received)}`;
+  throw new ApiProblem(400, "invalid_field", `${where}: ${expectation}`.slice(0, 400), { field });
+}
+
+function received(field: string, text: string): string {
+  return SECRET_FIELDS.has(field) ? "" : `, received ${text.slice(0, 100)}`;
+}
+
+/** Bytes of a nonce: hex, 8 to 64 bytes. @throws {ApiProblem} 400 naming `nonce`. */
+export function decodeNonce(text: string): Uint8Array<ArrayBuffer> {
+  const invalid = (why: string) =>
+    new ApiProblem(400, "invalid_nonce", `query parameter "nonce" ${why}`, { field: "nonce" });
+  if (!/^[0-9a-fA-F]*$/.test(text)) throw invalid("must be hexadecimal");
+  if (text.length % 2 !== 0) throw invalid("must be whole bytes: an even number of hex digits");
+  if (text.length < 16 || text.length > 128) {
+    throw invalid(`must be 8 to 64 bytes, not ${text.length / 2}`);
+  }
+  return Uint8Array.fromHex(text);
+}
