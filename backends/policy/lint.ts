@@ -142,7 +142,6 @@ export function lintPolicy(policy: Policy): LintFinding[] {
       "trustzone.allowAnyDigest",
       "any code of the device is accepted",
     );
-    open(trustzone.reportData === "any", "trustzone.reportData", "replayed evidence is accepted");
     note(
       true,
       "trustzone.keys",

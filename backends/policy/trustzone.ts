@@ -1,6 +1,6 @@
 /** The policy section of OP-TEE attestation (ARM TrustZone). */
 import * as v from "valibot";
-import { hex, ReportDataDemand } from "./schema.ts";
+import { hex } from "./schema.ts";
 
 const Key = v.union([
   v.strictObject({ id: v.pipe(v.string(), v.minLength(1)), spki: v.pipe(v.string(), v.base64()) }),
@@ -21,6 +21,5 @@ export const TrustZoneSection = v.strictObject({
   teeMemoryDigests: v.optional(v.array(hex(32)), []),
   /** Accept a digest that stands in none of the lists. */
   allowAnyDigest: v.optional(v.boolean(), false),
-  reportData: v.optional(ReportDataDemand, "require"),
 });
 export type TrustZoneSection = v.InferOutput<typeof TrustZoneSection>;
