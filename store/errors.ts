@@ -1,0 +1,37 @@
+export type StoreErrorCode =
+  | "locked" // another master holds the data directory
+  | "keyring_missing"
+  | "keyring_altered"
+  | "keyring_sealed_elsewhere" // another measurement or another device: the cause says which
+  | "foreign_record" // a record of another store, incarnation or key
+  | "record_altered"
+  | "record_missing"
+  | "head_mismatch"
+  | "rollback"
+  | "format"
+  | "io"
+  | "closed"
+  | "compacted"
+  | "future_revision"
+  | "duplicate_key"
+  | "lease_not_found"
+  | "watch_overflow"
+  | "config_immutable"
+  | "invalid_request" // the request itself makes no sense: the message names the field
+  | "too_large";
+
+/** Every refusal of the store: what, where, and what an operator can do. */
+export class StoreError extends Error {
+  override readonly name = "StoreError";
+  readonly code: StoreErrorCode;
+  readonly hint: string | undefined;
+  constructor(
+    code: StoreErrorCode,
+    message: string,
+    options: { cause?: unknown; hint?: string } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+  }
+}

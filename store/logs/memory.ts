@@ -1,0 +1,128 @@
+/** A log in memory: for tests, and the reference for the conformance suite. */
+import type { Bytes } from "../../backends/mod.ts";
+import { StoreError } from "../errors.ts";
+import type { DurableLog, LogAppend, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
+import { TAG_BYTES } from "../record.ts";
+
+/** What survives a "restart" of a memory log: hand the same medium to the next log. */
+export interface MemoryMedium {
+  readonly records: Map<number, Bytes>;
+  readonly checkpoint: Map<number, Bytes>;
+  head: Bytes | undefined;
+  keyring: Bytes | undefined;
+}
+
+export function createMemoryMedium(): MemoryMedium {
+  return { records: new Map(), checkpoint: new Map(), head: undefined, keyring: undefined };
+}
+
+const PAGE_RECORDS = 256;
+
+export function createMemoryLog(medium: MemoryMedium = createMemoryMedium()): DurableLog {
+  return new MemoryLog(medium);
+}
+
+class MemoryLog implements DurableLog {
+  readonly name = "memory";
+  readonly #medium: MemoryMedium;
+  #closed = false;
+
+  constructor(medium: MemoryMedium) {
+    this.#medium = medium;
+  }
+
+  async start(): Promise<LogStart> {
+    await this.#live();
+    const { head, keyring, records } = this.#medium;
+    return { head: head?.slice(), keyring: keyring?.slice(), empty: records.size === 0 };
+  }
+
+  async append(append: LogAppend): Promise<void> {
+    await this.#live();
+    const medium = this.#medium;
+    let offset = 0;
+    append.lengths.forEach((length, i) => {
+      if (length > 0) {
+        medium.records.set(
+          append.firstPosition + i,
+          append.bytes.slice(offset, offset + length),
+        );
+      }
+      offset += length;
+    });
+    for (const position of append.removals) medium.records.delete(position);
+    medium.head = append.head.slice();
+    if (append.keyring !== undefined) medium.keyring = append.keyring.slice();
+    for (const change of append.checkpoint ?? []) {
+      if (change.bytes === undefined) medium.checkpoint.delete(change.chunk);
+      else medium.checkpoint.set(change.chunk, change.bytes.slice());
+    }
+  }
+
+  async *replay(from: number): AsyncIterable<LogPage> {
+    await this.#live();
+    const positions = this.#positions(from);
+    for (let i = 0; i < positions.length; i += PAGE_RECORDS) {
+      const page = positions.slice(i, i + PAGE_RECORDS);
+      const records = page.map((position) => this.#medium.records.get(position)!);
+      yield {
+        positions: Float64Array.from(page),
+        lengths: Uint32Array.from(records, (record) => record.length),
+        bytes: concat(records),
+      };
+    }
+  }
+
+  async *tags(from: number): AsyncIterable<LogTags> {
+    await this.#live();
+    const positions = this.#positions(from);
+    const tags = positions.map((position) => {
+      const record = this.#medium.records.get(position)!;
+      const tag = new Uint8Array(TAG_BYTES);
+      tag.set(record.subarray(Math.max(0, record.length - TAG_BYTES)));
+      return tag;
+    });
+    yield { positions: Float64Array.from(positions), tags: concat(tags) };
+  }
+
+  async read(positions: readonly number[]): Promise<(Bytes | undefined)[]> {
+    await this.#live();
+    return positions.map((position) => this.#medium.records.get(position)?.slice());
+  }
+
+  async *checkpoint(): AsyncIterable<{ readonly chunk: number; readonly bytes: Bytes }> {
+    await this.#live();
+    const chunks = [...this.#medium.checkpoint].sort(([a], [b]) => a - b);
+    for (const [chunk, bytes] of chunks) yield { chunk, bytes: bytes.slice() };
+  }
+
+  async size(): Promise<LogSize> {
+    await this.#live();
+    return { bytes: 0 };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    return Promise.resolve();
+  }
+
+  #positions(from: number): number[] {
+    return [...this.#medium.records.keys()].filter((p) => p >= from).sort((a, b) => a - b);
+  }
+
+  #live(): Promise<void> {
+    return this.#closed
+      ? Promise.reject(new StoreError("closed", "the log was closed"))
+      : Promise.resolve();
+  }
+}
+
+function concat(parts: readonly Bytes[]): Bytes {
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    out.set(part, offset);
+    offset += part.length;
+  }
+  return out;
+}

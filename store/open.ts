@@ -1,0 +1,181 @@
+/** Opening: keyring, head, every record checked, a new incarnation. */
+import { sha256 } from "@noble/hashes/sha2.js";
+import type { Bytes, Sealer, SealPolicy } from "../backends/mod.ts";
+import type { AeadProvider } from "./aead.ts";
+import { KEYSPACE_COUNT } from "./entry.ts";
+import { StoreError } from "./errors.ts";
+import type { Head } from "./head.ts";
+import { Incarnations } from "./incarnations.ts";
+import { Index } from "./index.ts";
+import { deriveKey } from "./kdf.ts";
+import { FIRST_REVISION } from "./keyspace.ts";
+import { createKeyring, type Keyring, openKeyring, wipeKeyring } from "./keyring.ts";
+import { type LoadedLog, loadLog, openHead } from "./load.ts";
+import type { DurableLog } from "./log.ts";
+import { MultisetHash, SUM_BYTES } from "./multiset.ts";
+import { ID_BYTES } from "./record.ts";
+import { RecordSealer } from "./record_sealer.ts";
+import { SealedStore } from "./store.ts";
+import type { Store } from "./types.ts";
+
+const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024;
+const DEFAULT_RECORD_KEY_LIMIT = 2 ** 31;
+const DEFAULT_MAX_IN_FLIGHT = 1;
+
+export interface StoreOptions {
+  /** The store owns it from here on and disposes it, also when opening is refused. */
+  readonly log: DurableLog;
+  readonly aead: AeadProvider;
+  readonly sealer: Sealer;
+  /** For a new store's key; one that exists keeps its own. */
+  readonly sealPolicy: SealPolicy;
+  /** Milliseconds since the epoch. Only shown, never trusted. */
+  readonly clock: () => number;
+  readonly random: (length: number) => Bytes;
+  readonly mode: "create-or-open" | "open";
+  /** Reads only: no incarnation is begun and nothing on the medium changes. */
+  readonly readOnly?: boolean;
+  /** Plaintext values held in memory; 64 MiB by default. */
+  readonly cacheBytes?: number;
+  /** Records sealed under one record key before the next incarnation; at most 2^31. */
+  readonly recordKeyLimit?: number;
+  /** Appends on their way to the log at once. */
+  readonly maxInFlight?: number;
+}
+
+/**
+ * Opens the store in a log, or makes one in an empty log.
+ * @throws {StoreError} `keyring_missing`, `keyring_altered`, `keyring_sealed_elsewhere`,
+ * `foreign_record`, `record_altered`, `record_missing`, `head_mismatch`, `format`, `io`; then
+ * nothing on the medium was changed.
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  let store: SealedStore;
+  try {
+    store = await openParts(options);
+  } catch (error) {
+    await options.log[Symbol.asyncDispose]();
+    throw error;
+  }
+  return store;
+}
+
+async function openParts(options: StoreOptions): Promise<SealedStore> {
+  const { log, aead, random } = options;
+  const start = await log.start();
+  if (start.head === undefined && start.keyring === undefined && start.empty) {
+    if (options.mode === "open" || options.readOnly === true) {
+      throw new StoreError("keyring_missing", "there is no store here", {
+        hint: "check the data directory; `serve` makes a new store where there is none",
+      });
+    }
+    const made = await createKeyring(options, options.sealPolicy);
+    return await assemble(options, made.keyring, {
+      head: emptyHead(),
+      headHash: new Uint8Array(32),
+      newKeyring: { version: made.keyring.body.version, bytes: made.bytes },
+    });
+  }
+  if (start.keyring === undefined) {
+    throw new StoreError("keyring_missing", "records are here, but no keyring", {
+      hint: "put the keyring back with the rest of its data directory, or restore a backup",
+    });
+  }
+  const keyring = await openKeyring({ aead, random, sealer: options.sealer }, start.keyring);
+  if (start.head === undefined) {
+    wipeKeyring(keyring);
+    throw new StoreError("head_mismatch", "the head is missing: it was removed from the log", {
+      hint: "restore a backup, or put back the whole data directory as it was",
+    });
+  }
+  return await assemble(options, keyring, {
+    head: start.head,
+    headHash: new Uint8Array(sha256(start.head)),
+    newKeyring: undefined,
+  });
+}
+
+async function assemble(
+  options: StoreOptions,
+  keyring: Keyring,
+  start: {
+    /** A record to open, or the state of an empty store. */
+    readonly head: Bytes | Head;
+    readonly headHash: Bytes;
+    readonly newKeyring: { readonly version: number; readonly bytes: Bytes } | undefined;
+  },
+): Promise<SealedStore> {
+  const { log, aead, random } = options;
+  const readOnly = options.readOnly === true;
+  const sealer = new RecordSealer({
+    storeId: keyring.storeId,
+    aead,
+    deks: keyring.deks,
+    random,
+  });
+  const sumKey = deriveKey(keyring.kek, keyring.storeId, "multiset-hash", 64);
+  const multiset = new MultisetHash(aead.importMacKey(sumKey));
+  sumKey.fill(0);
+  try {
+    const index = new Index(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
+    let head: Head;
+    let loaded: LoadedLog = { incarnations: [], garbage: [] };
+    if (start.head instanceof Uint8Array) {
+      head = await openHead(sealer, start.head);
+      if (head.keyringVersion !== keyring.body.version) {
+        throw new StoreError(
+          "keyring_altered",
+          `the keyring is version ${keyring.body.version}, the head at sequence ${head.sequence} names version ${head.keyringVersion}`,
+          { hint: "an older or newer keyring was put in its place; put back the one that fits" },
+        );
+      }
+      loaded = await loadLog({ log, sealer, multiset, index, head });
+      if (readOnly) await sealer.begin(keyring.activeDek, head.incarnation);
+    } else {
+      head = start.head;
+    }
+    const store = new SealedStore({
+      log,
+      aead,
+      keyring,
+      sealer,
+      multiset,
+      index,
+      head,
+      headHash: start.headHash,
+      incarnations: new Incarnations({
+        live: loaded.incarnations,
+        keyId: keyring.activeDek,
+        clock: options.clock,
+        random,
+      }),
+      garbage: loaded.garbage,
+      readOnly,
+      maxInFlight: options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT,
+      recordKeyLimit: options.recordKeyLimit ?? DEFAULT_RECORD_KEY_LIMIT,
+      newKeyring: start.newKeyring,
+    });
+    if (!readOnly) await store.begin(start.newKeyring === undefined ? "open" : "create");
+    return store;
+  } catch (error) {
+    sealer.close();
+    multiset.close();
+    wipeKeyring(keyring);
+    throw error;
+  }
+}
+
+function emptyHead(): Head {
+  const zeros = () => Array.from({ length: KEYSPACE_COUNT }, () => 0);
+  return {
+    incarnation: new Uint8Array(ID_BYTES),
+    sequence: 0,
+    nextPosition: 0,
+    keyringVersion: 0,
+    sum: new Uint8Array(SUM_BYTES),
+    previousHead: new Uint8Array(32),
+    revisions: zeros().map(() => FIRST_REVISION),
+    compacted: zeros(),
+    liveRecords: 0,
+  };
+}

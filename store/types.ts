@@ -1,0 +1,163 @@
+/** What the store's callers see: requests, answers, events. */
+import type { Bytes } from "../backends/mod.ts";
+import type { StoreError } from "./errors.ts";
+
+/**
+ * Keyspaces with revisions of their own: `system` (workers, sessions, cursors: no outside API, no
+ * history), `k8s` (the embedded resource API), `etcd` (what a kube-apiserver sees).
+ */
+export type KeyspaceName = "system" | "k8s" | "etcd";
+
+/** As etcd's mvccpb.KeyValue. Revisions are integers below 2^53; 0 means "never". */
+export interface KeyValue {
+  readonly key: Bytes;
+  readonly value: Bytes;
+  readonly createRevision: number;
+  readonly modRevision: number;
+  readonly version: number;
+  /** Lease id, 0n for none. */
+  readonly lease: bigint;
+}
+
+/** Half-open [key, rangeEnd); no rangeEnd: the one key; rangeEnd [0]: every key from `key` on (as etcd). */
+export interface KeyRange {
+  readonly key: Bytes;
+  readonly rangeEnd?: Bytes;
+}
+
+export interface RangeRequest extends KeyRange {
+  /** Read at this revision; absent or 0: the newest. */
+  readonly revision?: number;
+  /** 0 or absent: no limit. */
+  readonly limit?: number;
+  readonly keysOnly?: boolean;
+  readonly countOnly?: boolean;
+}
+
+export interface RangeResponse {
+  readonly kvs: readonly KeyValue[];
+  /** More keys lie in the range beyond `limit`. */
+  readonly more: boolean;
+  /** All keys in the range, whatever the limit. */
+  readonly count: number;
+  /** The keyspace's revision when the range was read. */
+  readonly revision: number;
+}
+
+export type CompareResult = "equal" | "not_equal" | "greater" | "less";
+
+/** One guard of a transaction, as etcdserverpb.Compare. A missing key has version and revisions 0. */
+export type Compare =
+  & KeyRange
+  & { readonly keyspace: KeyspaceName; readonly result: CompareResult }
+  & (
+    | { readonly target: "version" | "create" | "mod"; readonly operand: number }
+    | { readonly target: "value"; readonly operand: Bytes }
+    | { readonly target: "lease"; readonly operand: bigint }
+  );
+
+export type Operation =
+  | {
+    readonly type: "put";
+    readonly keyspace: KeyspaceName;
+    readonly key: Bytes;
+    readonly value: Bytes;
+    readonly lease?: bigint;
+    readonly prevKv?: boolean;
+  }
+  | (
+    & { readonly type: "delete"; readonly keyspace: KeyspaceName; readonly prevKv?: boolean }
+    & KeyRange
+  )
+  | ({ readonly type: "range"; readonly keyspace: KeyspaceName } & RangeRequest)
+  | { readonly type: "txn"; readonly txn: TxnRequest };
+
+export type OperationResponse =
+  | { readonly type: "put"; readonly prevKv?: KeyValue }
+  | { readonly type: "delete"; readonly deleted: number; readonly prevKvs: readonly KeyValue[] }
+  | ({ readonly type: "range" } & RangeResponse)
+  | { readonly type: "txn"; readonly response: TxnResponse };
+
+/**
+ * Compare, then one of two branches, atomically and over several keyspaces: every keyspace that is
+ * changed gets one new revision, and all of them stand in one atomic append to the log.
+ */
+export interface TxnRequest {
+  readonly compare: readonly Compare[];
+  readonly success: readonly Operation[];
+  readonly failure: readonly Operation[];
+}
+
+export interface TxnResponse {
+  readonly succeeded: boolean;
+  readonly responses: readonly OperationResponse[];
+  /** Revisions after the transaction. */
+  readonly revisions: Readonly<Record<KeyspaceName, number>>;
+}
+
+export interface WatchEvent {
+  readonly type: "put" | "delete";
+  /** For a delete: key and modRevision, empty value. */
+  readonly kv: KeyValue;
+  readonly prevKv?: KeyValue;
+}
+
+/** All events of one revision that fall into the watched range; never split. */
+export interface WatchBatch {
+  readonly revision: number;
+  readonly events: readonly WatchEvent[];
+}
+
+export interface WatchRequest extends KeyRange {
+  /** First revision wanted; absent or 0: from the next change on. A compacted one throws `compacted`. */
+  readonly startRevision?: number;
+  readonly prevKv?: boolean;
+}
+
+/** Iterating yields batches in revision order. A reader too slow for its bounded buffer gets `watch_overflow`. */
+export interface Watcher extends AsyncIterable<WatchBatch>, Disposable {
+  close(): void;
+}
+
+/** Where the store stands: what the attestation signs and anchors hold. */
+export interface StoreHead {
+  readonly sequence: bigint;
+  /** 64 bytes: the keyed multiset hash over the live records. */
+  readonly digest: Bytes;
+}
+
+/** Keys derived from the KEK by HKDF, one info string each; see docs/KEYS.md. 32 bytes each. */
+export type SecretPurpose =
+  | "identity"
+  | "tls"
+  | "etcd-ca"
+  | "session-token"
+  | "admin-token"
+  | "audit"
+  | "sui-signer";
+
+export interface Store extends AsyncDisposable {
+  /** 16 bytes, drawn once. */
+  readonly storeId: Bytes;
+  /** 16 bytes, drawn at every open. */
+  readonly incarnation: Bytes;
+  head(): StoreHead;
+  revision(keyspace: KeyspaceName): number;
+  range(keyspace: KeyspaceName, request: RangeRequest): Promise<RangeResponse>;
+  /** Resolves after the log said that it is durable. */
+  txn(request: TxnRequest): Promise<TxnResponse>;
+  watch(keyspace: KeyspaceName, request: WatchRequest): Watcher;
+  /** Forgets history below `revision`. */
+  compact(keyspace: KeyspaceName, revision: number): Promise<void>;
+  secret(purpose: SecretPurpose): Promise<Bytes>;
+  /** Set when a write failed or the disk was caught lying: from then on every call throws this. */
+  readonly failure: StoreError | undefined;
+  stats(): StoreStats;
+}
+
+export interface StoreStats {
+  readonly aeadProvider: string;
+  readonly keys: Readonly<Record<KeyspaceName, number>>;
+  readonly liveRecords: number;
+  readonly recordKeyUses: number;
+}
