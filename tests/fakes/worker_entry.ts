@@ -1,0 +1,11 @@
+/** What main.ts does for Workers, for tests: one file that dispatches on the Worker's name. */
+import { DEVICE_WORKER, runDeviceWorker } from "../../backends/ffi/device_worker.ts";
+
+/** Starts a Worker as the program would. */
+export function spawnWorker(name: string): Worker {
+  return new Worker(import.meta.url, { type: "module", name });
+}
+
+if ("DedicatedWorkerGlobalScope" in globalThis) {
+  if (self.name === DEVICE_WORKER) runDeviceWorker(self);
+}
