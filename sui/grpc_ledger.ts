@@ -13,7 +13,12 @@ import {
   OBJECT_READ_MASK,
   type PlacedEvent,
 } from "./grpc_decode.ts";
-import { guardedFetch, observationOf, type ResponseHeaders } from "./grpc_transport.ts";
+import {
+  ANSWER_TOO_LARGE,
+  guardedFetch,
+  observationOf,
+  type ResponseHeaders,
+} from "./grpc_transport.ts";
 import {
   type EventCursor,
   type EventPage,
@@ -83,6 +88,11 @@ export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<Ledger
     fieldId: (parentId, type, key) => deriveDynamicFieldID(parentId, type, key),
   });
 }
+
+/** Where reading begins: after a cursor, or at a checkpoint without one. */
+type StartPosition = Omit<CursorPosition, "token"> & {
+  readonly token: CursorPosition["token"] | undefined;
+};
 
 interface Parts {
   readonly client: SuiGrpcClient;
@@ -176,12 +186,30 @@ class GrpcLedger implements Ledger {
       event: undefined,
       token: undefined,
     };
-    return await this.#ask("ListEvents", signal, async (abort) => {
+    for (let want = limit;; want = Math.ceil(want / 8)) {
+      try {
+        return await this.#listEvents(filter, position, after, want, signal);
+      } catch (error) {
+        // Large events, not a flood: fewer of them must fit, and one always does.
+        if (want === 1 || !isTooLarge(error)) throw error;
+      }
+    }
+  }
+
+  #listEvents(
+    filter: { readonly packageId: string; readonly module: string },
+    position: StartPosition,
+    after: EventCursor | EventStart | undefined,
+    limit: number,
+    signal: AbortSignal | undefined,
+  ): Promise<EventPage> {
+    const startCheckpoint = typeof after === "object" ? after.checkpoint : undefined;
+    return this.#ask("ListEvents", signal, async (abort) => {
       const call = this.#parts.client.ledgerService.listEvents({
         readMask: { paths: [...EVENT_READ_MASK] },
         filter: moduleFilter(filter),
         ...(startCheckpoint === undefined ? {} : { startCheckpoint }),
-        options: { limit, ...(cursor === undefined ? {} : { after: cursor.token }) },
+        options: { limit, ...(position.token === undefined ? {} : { after: position.token }) },
       }, { abort });
       const headers = call.headers;
       headers.catch(() => {}); // reported by the loop below
@@ -208,12 +236,12 @@ class GrpcLedger implements Ledger {
   /** Frames to a page: none twice, strictly ascending, never behind where reading stood. */
   #page(
     frames: readonly GrpcTypes.ListEventsResponse[],
-    start: Omit<CursorPosition, "token"> & { readonly token: CursorPosition["token"] | undefined },
+    start: StartPosition,
     after: EventCursor | undefined,
   ): EventPage {
     const { ITEM_LIMIT, SCAN_LIMIT } = this.#parts.queryEnd;
     const events: LedgerEvent[] = [];
-    let position: typeof start = start;
+    let position = start;
     let previous: PlacedEvent | undefined;
     let end: GrpcTypes.QueryEndReason | undefined;
     for (const frame of frames) {
@@ -340,7 +368,10 @@ class GrpcLedger implements Ledger {
         });
       }
       if (abort.aborted) {
-        throw new LedgerUnavailable(`${endpoint}: ${what}: aborted`, { cause: abort.reason });
+        throw new LedgerUnavailable(
+          `${endpoint}: ${what}: aborted: ${describe(abort.reason)}`,
+          { cause: abort.reason },
+        );
       }
       if (isRpcError(error)) {
         const message = `${endpoint}: ${what}: ${error.code}: ${error.message.slice(0, 300)}`;
@@ -418,6 +449,10 @@ function isRepeat(
   if (comparePositions({ checkpoint: event.checkpoint, event }, start) <= 0) return true;
   return previous !== undefined && previous.transactionDigest === event.transactionDigest &&
     previous.eventIndex === event.eventIndex;
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof LedgerUnavailable && error.message.includes(ANSWER_TOO_LARGE);
 }
 
 function startsWith(bytes: Uint8Array, part: Uint8Array, at: number): boolean {

@@ -10,10 +10,8 @@ export class NotGrpcWeb extends Error {
   override readonly name = "NotGrpcWeb";
 }
 
-/** The answer is larger than anything a full node sends for these requests. */
-export class AnswerTooLarge extends Error {
-  override readonly name = "AnswerTooLarge";
-}
+/** Begins the message of the error; the client's transport keeps messages, not classes. */
+export const ANSWER_TOO_LARGE = "the answer is too large";
 
 const CONTENT_TYPES = new Set([
   "application/grpc-web",
@@ -50,8 +48,9 @@ function limit(
   return new TransformStream({
     transform(chunk, controller) {
       seen += chunk.length;
-      if (seen > maxBytes) controller.error(new AnswerTooLarge(`more than ${maxBytes} bytes`));
-      else controller.enqueue(chunk);
+      if (seen > maxBytes) {
+        controller.error(new RangeError(`${ANSWER_TOO_LARGE}: more than ${maxBytes} bytes`));
+      } else controller.enqueue(chunk);
     },
   });
 }
