@@ -12,3 +12,7 @@ export { type AeadAvailability, libcryptoAead } from "./aead/libcrypto.ts";
 export { type AeadChoice, type AeadSelection, selectAead } from "./aead/select.ts";
 export type { DurableLog } from "./log.ts";
 export { createMemoryLog, createMemoryMedium, type MemoryMedium } from "./logs/memory.ts";
+export { openSqliteLog, type SpawnWorker, type SqliteLogOptions } from "./logs/sqlite.ts";
+export { SQLITE_WORKER_NAME } from "./logs/sqlite_protocol.ts";
+export { runSqliteWorker } from "./logs/sqlite_worker.ts";
+export { acquireDataDirLock } from "./lock.ts";

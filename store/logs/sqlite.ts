@@ -1,0 +1,255 @@
+/** The SQLite log as the store sees it: in a worker of its own, or in this thread for offline work. */
+import type { Bytes } from "../../backends/mod.ts";
+import { StoreError } from "../errors.ts";
+import type { DurableLog, LogAppend, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
+import { SqliteEngine } from "./sqlite_engine.ts";
+import {
+  SQLITE_WORKER_NAME,
+  type SqliteCall,
+  type SqliteReply,
+  type SqliteRequest,
+} from "./sqlite_protocol.ts";
+
+/**
+ * Loads the program again as a module worker with this `name`. In the bundle that is
+ * `new Worker(import.meta.url, { type: "module", name })` in the entry module, which dispatches
+ * on `self.name` before anything else (see sqlite_worker.ts).
+ */
+export type SpawnWorker = (name: string) => Worker;
+
+export interface SqliteLogOptions {
+  /** The database file. Its folder must exist. */
+  readonly path: string;
+  /** Absent: the log runs in this thread and stops it while the disk works (offline commands). */
+  readonly spawnWorker?: SpawnWorker;
+}
+
+/** Nothing is opened or made before the first call. */
+export function openSqliteLog(options: SqliteLogOptions): DurableLog {
+  const { path, spawnWorker } = options;
+  return new SqliteLog(
+    spawnWorker === undefined
+      ? new InlineChannel(path)
+      : new WorkerChannel(path, spawnWorker(SQLITE_WORKER_NAME)),
+  );
+}
+
+interface Channel {
+  start(): Promise<LogStart>;
+  append(append: LogAppend): Promise<void>;
+  replay(from: number): Promise<LogPage>;
+  tags(from: number): Promise<LogTags>;
+  read(positions: readonly number[]): Promise<(Bytes | undefined)[]>;
+  checkpoint(from: number): Promise<{ readonly chunk: number; readonly bytes: Bytes } | undefined>;
+  size(): Promise<LogSize>;
+  close(): Promise<void>;
+}
+
+class SqliteLog implements DurableLog {
+  readonly name = "sqlite";
+  readonly #channel: Channel;
+  #closing: Promise<void> | undefined;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  async start(): Promise<LogStart> {
+    this.#check();
+    return await this.#channel.start();
+  }
+
+  async append(append: LogAppend): Promise<void> {
+    this.#check();
+    await this.#channel.append(append);
+  }
+
+  async *replay(from: number): AsyncIterable<LogPage> {
+    this.#check();
+    // The next page is read while this one is worked on.
+    let next: Promise<LogPage> | undefined = this.#channel.replay(from);
+    while (next !== undefined) {
+      const page: LogPage = await next;
+      const last = page.positions.at(-1);
+      if (last === undefined) return;
+      next = this.#channel.replay(last + 1);
+      next.catch(() => {});
+      yield page;
+    }
+  }
+
+  async *tags(from: number): AsyncIterable<LogTags> {
+    this.#check();
+    let at = from;
+    for (;;) {
+      const page = await this.#channel.tags(at);
+      const last = page.positions.at(-1);
+      if (last === undefined) return;
+      at = last + 1;
+      yield page;
+    }
+  }
+
+  async read(positions: readonly number[]): Promise<(Bytes | undefined)[]> {
+    this.#check();
+    return await this.#channel.read(positions);
+  }
+
+  async *checkpoint(): AsyncIterable<{ readonly chunk: number; readonly bytes: Bytes }> {
+    this.#check();
+    let at = 0;
+    for (;;) {
+      const chunk = await this.#channel.checkpoint(at);
+      if (chunk === undefined) return;
+      at = chunk.chunk + 1;
+      yield chunk;
+    }
+  }
+
+  async size(): Promise<LogSize> {
+    this.#check();
+    return await this.#channel.size();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#channel.close();
+    return this.#closing;
+  }
+
+  #check(): void {
+    if (this.#closing !== undefined) throw new StoreError("closed", "the log was closed");
+  }
+}
+
+/** In this thread. */
+class InlineChannel implements Channel {
+  readonly #engine: SqliteEngine;
+
+  constructor(path: string) {
+    this.#engine = new SqliteEngine(path);
+  }
+
+  start(): Promise<LogStart> {
+    return this.#run(() => this.#engine.start());
+  }
+  append(append: LogAppend): Promise<void> {
+    return this.#run(() => this.#engine.append(append));
+  }
+  replay(from: number): Promise<LogPage> {
+    return this.#run(() => this.#engine.replay(from));
+  }
+  tags(from: number): Promise<LogTags> {
+    return this.#run(() => this.#engine.tags(from));
+  }
+  read(positions: readonly number[]): Promise<(Bytes | undefined)[]> {
+    return this.#run(() => this.#engine.read(positions));
+  }
+  checkpoint(from: number): Promise<{ readonly chunk: number; readonly bytes: Bytes } | undefined> {
+    return this.#run(() => this.#engine.checkpoint(from));
+  }
+  size(): Promise<LogSize> {
+    return this.#run(() => this.#engine.size());
+  }
+  close(): Promise<void> {
+    return this.#run(() => this.#engine.close());
+  }
+
+  #run<T>(action: () => T): Promise<T> {
+    return new Promise((resolve) => resolve(action()));
+  }
+}
+
+interface Waiting {
+  /** The reply's type is the one of the call: both ends are this program. */
+  readonly resolve: (reply: SqliteReply) => void;
+  readonly reject: (error: StoreError) => void;
+}
+
+class WorkerChannel implements Channel {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 1;
+  #failure: StoreError | undefined;
+
+  constructor(path: string, worker: Worker) {
+    this.#worker = worker;
+    worker.onmessage = (event: MessageEvent<SqliteReply>) => {
+      const waiting = this.#waiting.get(event.data.id);
+      this.#waiting.delete(event.data.id);
+      waiting?.resolve(event.data);
+    };
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#fail(`the log's worker stopped: ${event.message}`);
+    };
+    worker.onmessageerror = () => this.#fail("a message of the log's worker could not be read");
+    // Its answer carries nothing; a failure shows in the first call that follows.
+    this.#call<undefined>({ op: "open", path }).catch(() => {});
+  }
+
+  start(): Promise<LogStart> {
+    return this.#call<LogStart>({ op: "start" });
+  }
+  append(append: LogAppend): Promise<void> {
+    return this.#call<undefined>(
+      { op: "append", append },
+      [append.bytes.buffer, append.lengths.buffer, append.removals.buffer],
+    );
+  }
+  replay(from: number): Promise<LogPage> {
+    return this.#call<LogPage>({ op: "replay", from });
+  }
+  tags(from: number): Promise<LogTags> {
+    return this.#call<LogTags>({ op: "tags", from });
+  }
+  read(positions: readonly number[]): Promise<(Bytes | undefined)[]> {
+    return this.#call<(Bytes | undefined)[]>({ op: "read", positions });
+  }
+  checkpoint(from: number): Promise<{ readonly chunk: number; readonly bytes: Bytes } | undefined> {
+    return this.#call<{ readonly chunk: number; readonly bytes: Bytes } | undefined>({
+      op: "checkpoint",
+      from,
+    });
+  }
+  size(): Promise<LogSize> {
+    return this.#call<LogSize>({ op: "size" });
+  }
+  async close(): Promise<void> {
+    try {
+      if (this.#failure === undefined) await this.#call<undefined>({ op: "close" });
+    } finally {
+      this.#fail("the log was closed");
+      this.#worker.terminate();
+    }
+  }
+
+  #call<T>(call: SqliteCall, transfer: ArrayBuffer[] = []): Promise<T> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const id = this.#nextId++;
+    const request: SqliteRequest = { id, call };
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.set(id, {
+        resolve: (reply) => {
+          if ("error" in reply) reject(storeError(reply.error));
+          else resolve(reply.result as T);
+        },
+        reject,
+      });
+      this.#worker.postMessage(request, transfer.filter((buffer) => buffer.byteLength > 0));
+    });
+  }
+
+  #fail(message: string): void {
+    this.#failure ??= new StoreError("io", message, { hint: "start the master again" });
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
+    this.#waiting.clear();
+  }
+}
+
+function storeError(error: Extract<SqliteReply, { error: unknown }>["error"]): StoreError {
+  return new StoreError(
+    error.code,
+    error.message,
+    error.hint === undefined ? {} : { hint: error.hint },
+  );
+}

@@ -1,0 +1,385 @@
+/**
+ * The log in one SQLite file: WAL, synchronous=FULL, one writer. Synchronous; runs in a worker
+ * (sqlite.ts) or, for offline commands, in the thread that asks.
+ *
+ * The file is opened read-only until the first append, so that a refused opening changes nothing.
+ * SQLite is only the medium: its content is not trusted, and its schema must be exactly this one.
+ */
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import type { Bytes } from "../../backends/mod.ts";
+import { StoreError } from "../errors.ts";
+import type { CheckpointChange, LogAppend, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
+import { TAG_BYTES } from "../record.ts";
+
+/** "NTEE" */
+const APPLICATION_ID = 0x4e544545;
+const SCHEMA_VERSION = 1;
+const SCHEMA: readonly string[] = [
+  "CREATE TABLE records (position INTEGER PRIMARY KEY, tag BLOB NOT NULL, rest BLOB NOT NULL) STRICT",
+  "CREATE TABLE head (id INTEGER PRIMARY KEY CHECK (id = 1), record BLOB NOT NULL) STRICT",
+  "CREATE TABLE keyring (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL) STRICT",
+  "CREATE TABLE checkpoint (chunk INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
+];
+const PAGE_BYTES = 8192;
+/** The write-ahead log is folded into the file at this size: 16 MiB. */
+const WAL_PAGES = 2048;
+const CACHE_KIB = 8 * 1024;
+/** A replayed page of records stops at this size. */
+const REPLAY_BYTES = 1 << 20;
+const REPLAY_RECORDS = 2048;
+const TAGS_PER_PAGE = 16384;
+/** Free pages given back to the file system in one append, once a quarter of the file is free. */
+const VACUUM_PAGES = 256;
+const VACUUM_MIN_FREE_PAGES = 1024;
+
+interface Statements {
+  readonly insert: StatementSync;
+  readonly remove: StatementSync;
+  readonly head: StatementSync;
+  readonly keyring: StatementSync;
+  readonly putChunk: StatementSync;
+  readonly removeChunk: StatementSync;
+}
+
+export class SqliteEngine {
+  readonly #path: string;
+  #database: DatabaseSync | undefined;
+  #statements: Statements | undefined;
+  #readStatement: StatementSync | undefined;
+  #failure: StoreError | undefined;
+  #closed = false;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  start(): LogStart {
+    return this.#guard(() => {
+      const database = this.#readable();
+      if (database === undefined) return { head: undefined, keyring: undefined, empty: true };
+      const one = (sql: string): Bytes | undefined => {
+        const row = database.prepare(sql).get();
+        return row === undefined ? undefined : blob(row["bytes"]);
+      };
+      return {
+        head: one("SELECT record AS bytes FROM head WHERE id = 1"),
+        keyring: one("SELECT bytes FROM keyring WHERE id = 1"),
+        empty: database.prepare("SELECT 1 FROM records LIMIT 1").get() === undefined,
+      };
+    });
+  }
+
+  append(append: LogAppend): void {
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      this.#guard(() => this.#append(append));
+    } catch (error) {
+      // What a failed commit left behind is unknown: nothing more is written through this log.
+      if (error instanceof StoreError) this.#failure = error;
+      throw error;
+    }
+  }
+
+  /** Up to a page of records from a position on; empty at the end. */
+  replay(from: number): LogPage {
+    return this.#guard(() => {
+      const database = this.#readable();
+      const records: { position: number; tag: Bytes; rest: Bytes }[] = [];
+      let size = 0;
+      if (database !== undefined) {
+        const rows = database.prepare(
+          "SELECT position, tag, rest FROM records WHERE position >= ? ORDER BY position",
+        ).iterate(from);
+        for (const row of rows) {
+          const record = {
+            position: integer(row["position"]),
+            tag: blob(row["tag"]),
+            rest: blob(row["rest"]),
+          };
+          records.push(record);
+          size += record.tag.length + record.rest.length;
+          if (size >= REPLAY_BYTES || records.length >= REPLAY_RECORDS) break;
+        }
+      }
+      const bytes = new Uint8Array(size);
+      let offset = 0;
+      for (const { tag, rest } of records) {
+        bytes.set(rest, offset);
+        bytes.set(tag, offset + rest.length);
+        offset += rest.length + tag.length;
+      }
+      return {
+        positions: Float64Array.from(records, (record) => record.position),
+        lengths: Uint32Array.from(records, ({ tag, rest }) => tag.length + rest.length),
+        bytes,
+      };
+    });
+  }
+
+  /** Up to a page of tags from a position on; empty at the end. */
+  tags(from: number): LogTags {
+    return this.#guard(() => {
+      const rows = this.#readable()?.prepare(
+        "SELECT position, tag FROM records WHERE position >= ? ORDER BY position LIMIT ?",
+      ).all(from, TAGS_PER_PAGE) ?? [];
+      const tags = new Uint8Array(rows.length * TAG_BYTES);
+      const positions = new Float64Array(rows.length);
+      rows.forEach((row, i) => {
+        positions[i] = integer(row["position"]);
+        tags.set(blob(row["tag"]).subarray(0, TAG_BYTES), i * TAG_BYTES);
+      });
+      return { positions, tags };
+    });
+  }
+
+  read(positions: readonly number[]): (Bytes | undefined)[] {
+    return this.#guard(() => {
+      const database = this.#readable();
+      if (database === undefined) return positions.map(() => undefined);
+      this.#readStatement ??= database.prepare("SELECT tag, rest FROM records WHERE position = ?");
+      const statement = this.#readStatement;
+      return positions.map((position) => {
+        const row = statement.get(position);
+        if (row === undefined) return undefined;
+        const tag = blob(row["tag"]);
+        const rest = blob(row["rest"]);
+        const record = new Uint8Array(rest.length + tag.length);
+        record.set(rest);
+        record.set(tag, rest.length);
+        return record;
+      });
+    });
+  }
+
+  /** The first chunk of the index checkpoint from this number on. */
+  checkpoint(from: number): { readonly chunk: number; readonly bytes: Bytes } | undefined {
+    return this.#guard(() => {
+      const row = this.#readable()?.prepare(
+        "SELECT chunk, bytes FROM checkpoint WHERE chunk >= ? ORDER BY chunk LIMIT 1",
+      ).get(from);
+      return row === undefined
+        ? undefined
+        : { chunk: integer(row["chunk"]), bytes: blob(row["bytes"]) };
+    });
+  }
+
+  size(): LogSize {
+    let bytes = 0;
+    for (const suffix of ["", "-wal", "-shm"]) {
+      try {
+        bytes += Deno.statSync(this.#path + suffix).size;
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw ioError("cannot stat the log", error);
+      }
+    }
+    return { bytes };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#release();
+  }
+
+  #append(append: LogAppend): void {
+    const database = this.#writable();
+    const statements = this.#statements!;
+    database.exec("BEGIN IMMEDIATE");
+    try {
+      let offset = 0;
+      for (let i = 0; i < append.lengths.length; i++) {
+        const length = append.lengths[i]!;
+        if (length === 0) continue;
+        const end = offset + length;
+        const tagAt = Math.max(offset, end - TAG_BYTES);
+        statements.insert.run(
+          append.firstPosition + i,
+          append.bytes.subarray(tagAt, end),
+          append.bytes.subarray(offset, tagAt),
+        );
+        offset = end;
+      }
+      for (const position of append.removals) statements.remove.run(position);
+      statements.head.run(append.head);
+      if (append.keyring !== undefined) statements.keyring.run(append.keyring);
+      for (const change of append.checkpoint ?? []) changeChunk(statements, change);
+      if (append.removals.length > 0) giveBackSpace(database);
+      database.exec("COMMIT");
+    } catch (error) {
+      rollBack(database);
+      throw error;
+    }
+  }
+
+  /** Read-only while nothing was written; undefined where there is no file yet. */
+  #readable(): DatabaseSync | undefined {
+    if (this.#closed) throw new StoreError("closed", "the log was closed");
+    if (this.#database !== undefined) return this.#database;
+    if (!isThere(this.#path)) {
+      if (isThere(this.#path + "-wal")) {
+        throw new StoreError("format", `${this.#path} is missing, but its -wal file is there`, {
+          hint: "put back the whole data directory, or restore a backup",
+        });
+      }
+      return undefined;
+    }
+    const database = new DatabaseSync(this.#path, { readOnly: true, allowExtension: false });
+    try {
+      harden(database);
+      checkSchema(database, this.#path);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+    this.#database = database;
+    return database;
+  }
+
+  #writable(): DatabaseSync {
+    if (this.#closed) throw new StoreError("closed", "the log was closed");
+    if (this.#statements !== undefined) return this.#database!;
+    const created = !isThere(this.#path);
+    if (!created) this.#readable();
+    this.#release();
+    if (created) Deno.openSync(this.#path, { createNew: true, write: true, mode: 0o600 }).close();
+    const database = new DatabaseSync(this.#path, { allowExtension: false });
+    this.#database = database;
+    if (created) {
+      database.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
+      database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+    }
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
+    database.exec("PRAGMA journal_mode = WAL");
+    database.exec("PRAGMA synchronous = FULL");
+    database.exec(`PRAGMA wal_autocheckpoint = ${WAL_PAGES}`);
+    database.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
+    harden(database);
+    if (created) {
+      database.exec("BEGIN IMMEDIATE");
+      for (const statement of SCHEMA) database.exec(statement);
+      database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
+      database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+      database.exec("COMMIT");
+    }
+    checkSchema(database, this.#path);
+    this.#statements = {
+      insert: database.prepare("INSERT INTO records (position, tag, rest) VALUES (?, ?, ?)"),
+      remove: database.prepare("DELETE FROM records WHERE position = ?"),
+      head: database.prepare(
+        "INSERT INTO head (id, record) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+      ),
+      keyring: database.prepare(
+        "INSERT INTO keyring (id, bytes) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes",
+      ),
+      putChunk: database.prepare(
+        "INSERT INTO checkpoint (chunk, bytes) VALUES (?, ?) ON CONFLICT (chunk) DO UPDATE SET bytes = excluded.bytes",
+      ),
+      removeChunk: database.prepare("DELETE FROM checkpoint WHERE chunk = ?"),
+    };
+    return database;
+  }
+
+  #release(): void {
+    this.#statements = undefined;
+    this.#readStatement = undefined;
+    const database = this.#database;
+    this.#database = undefined;
+    try {
+      database?.close();
+    } catch (error) {
+      throw ioError("closing the log failed", error);
+    }
+  }
+
+  #guard<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      if (error instanceof StoreError) throw error;
+      throw ioError(`the log ${this.#path} failed`, error);
+    }
+  }
+}
+
+function changeChunk(statements: Statements, change: CheckpointChange): void {
+  if (change.bytes === undefined) statements.removeChunk.run(change.chunk);
+  else statements.putChunk.run(change.chunk, change.bytes);
+}
+
+function rollBack(database: DatabaseSync): void {
+  try {
+    database.exec("ROLLBACK");
+  } catch {
+    // SQLite rolls back by itself after most failures, and then this one fails: the first error counts.
+  }
+}
+
+function giveBackSpace(database: DatabaseSync): void {
+  const free = pragma(database, "freelist_count");
+  if (free < VACUUM_MIN_FREE_PAGES || free * 4 < pragma(database, "page_count")) return;
+  database.prepare(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`).all();
+}
+
+/** A hostile file must not make SQLite run anything. */
+function harden(database: DatabaseSync): void {
+  database.exec("PRAGMA trusted_schema = OFF");
+  database.exec("PRAGMA cell_size_check = ON");
+  database.exec("PRAGMA mmap_size = 0");
+}
+
+/** @throws {StoreError} `format` on triggers, views, other tables or another version */
+function checkSchema(database: DatabaseSync, path: string): void {
+  const found = database.prepare("SELECT sql FROM sqlite_schema ORDER BY rowid").all()
+    .map((row) => String(row["sql"]));
+  const version = pragma(database, "user_version");
+  const application = pragma(database, "application_id");
+  const same = found.length === SCHEMA.length && found.every((sql, i) => sql === SCHEMA[i]);
+  if (same && version === SCHEMA_VERSION && application === APPLICATION_ID) return;
+  throw new StoreError(
+    "format",
+    `${path} is not a log of this program: schema version ${version}, known is ${SCHEMA_VERSION}; ${
+      same ? "the tables are the known ones" : "its tables are not the known ones"
+    }`,
+    { hint: "put back the whole data directory, or restore a backup" },
+  );
+}
+
+function pragma(database: DatabaseSync, name: string): number {
+  const row = database.prepare(`PRAGMA ${name}`).get();
+  return integer(row?.[name]);
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+function ioError(what: string, cause: unknown): StoreError {
+  if (cause instanceof StoreError) return cause;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const damaged = /malformed|not a database|corrupt/i.test(message);
+  return new StoreError(damaged ? "format" : "io", `${what}: ${message}`, {
+    cause,
+    hint: damaged
+      ? "the file was damaged; put back the whole data directory, or restore a backup"
+      : "check free space, permissions and the health of the disk, then start again",
+  });
+}
+
+function blob(value: unknown): Bytes {
+  if (value instanceof Uint8Array) {
+    return value.buffer instanceof ArrayBuffer
+      ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+      : value.slice();
+  }
+  throw new StoreError("format", `the log holds ${typeof value} where bytes belong`);
+}
+
+function integer(value: unknown): number {
+  if (typeof value === "number" && Number.isSafeInteger(value)) return value;
+  throw new StoreError("format", `the log holds ${String(value)} where a number belongs`);
+}
