@@ -2,15 +2,15 @@
 # Runs the Deno this project is pinned to: tools/deno.sh ARGS... runs `deno ARGS...`;
 # tools/deno.sh --path prints where it is.
 #
-# The pin is the version of @deno/linux-x64-glibc in tools/package.json. A `deno` on PATH of exactly
+# The pin is the version of @deno/linux-x64-glibc in tools/deno/package.json. A `deno` on PATH of exactly
 # that version is used; otherwise that official npm package, which holds the bare binary, is
-# installed beside this script, checked against the sha512 in package-lock.json, without running
+# installed into tools/deno, checked against the sha512 in package-lock.json there, without running
 # install scripts.
 set -eu
 
-tools=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-pin=$(sed -n 's/^ *"@deno\/linux-x64-glibc": *"\([0-9][0-9.]*\)".*/\1/p' "$tools/package.json")
-[ -n "$pin" ] || { echo "tools/deno.sh: no deno version in $tools/package.json" >&2; exit 3; }
+folder=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)/deno
+pin=$(sed -n 's/^ *"@deno\/linux-x64-glibc": *"\([0-9][0-9.]*\)".*/\1/p' "$folder/package.json")
+[ -n "$pin" ] || { echo "tools/deno.sh: no deno version in $folder/package.json" >&2; exit 3; }
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "tools/deno.sh: $*"; exit 3; }
@@ -25,18 +25,18 @@ case "$(uname -s)-$(uname -m)" in
   Darwin-x86_64) package=@deno/darwin-x64 ;;
   *) package= ;;
 esac
-installed=$tools/node_modules/$package/deno
+installed=$folder/node_modules/$package/deno
 
 install_deno() {
   on_path="put Deno $pin on PATH and run this again"
   [ -n "$package" ] || fail "npm has no Deno for $(uname -s) $(uname -m): $on_path."
-  grep -q "\"node_modules/$package\"" "$tools/package-lock.json" ||
-    fail "tools/package-lock.json pins no checksum for $package, so it is not installed blindly: $on_path."
+  grep -q "\"node_modules/$package\"" "$folder/package-lock.json" ||
+    fail "tools/deno/package-lock.json pins no checksum for $package, so it is not installed blindly: $on_path."
   command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 ||
     fail "Deno $pin is not on PATH, and installing it needs node and npm (apt-get install nodejs npm)."
-  say "Installing Deno $pin from npm into tools/node_modules (once, about 40 MB) ..."
+  say "Installing Deno $pin from npm into tools/deno (once, about 40 MB) ..."
   # npm's own output goes to stderr, so that the program's stdout stays its own.
-  npm ci --prefix "$tools" --ignore-scripts --loglevel=error >&2 ||
+  npm ci --prefix "$folder" --ignore-scripts --loglevel=error >&2 ||
     fail "npm could not install Deno $pin; its message is above."
   [ -f "$installed" ] || fail "npm installed no $package: $on_path."
   [ -x "$installed" ] || chmod +x "$installed"

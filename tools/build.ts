@@ -1,0 +1,233 @@
+/**
+ * `make build` / `deno task build`: bundles main.ts and makes dist/nautilus of it.
+ *
+ * Form (a), `deno compile`, wherever its runtime part (denort) can be had: `DENORT_BIN`, or what Deno
+ * downloads by itself. Otherwise form (b): launcher + this very Deno + bundle in one file (launcher/).
+ * `NAUTILUS_BUILD_FORM=a|b` insists on one. What was made is started once before it gets its name.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { createHash } from "node:crypto";
+import { packOneFile } from "./one_file.ts";
+
+const ROOT = new URL("../", import.meta.url);
+const LAUNCHER_SOURCES = ["launcher.c", "elf_map.c", "environment.c"];
+const LAUNCHER_FLAGS = [
+  ...["-std=c11", "-Os", "-Wall", "-Wextra", "-Werror"],
+  // No C library: it would set up thread state that the program sets up again.
+  ...["-ffreestanding", "-nostdlib", "-static", "-fno-pie", "-no-pie"],
+  ...["-fno-stack-protector", "-fno-asynchronous-unwind-tables"],
+  ...["-Wl,-z,noexecstack", "-Wl,--build-id=none", "-s"],
+];
+
+/** A step that could not be done, in words for whoever builds. */
+class BuildError extends Error {
+  override readonly name = "BuildError";
+}
+
+interface BuildOptions {
+  readonly entry: string;
+  readonly out: string;
+  readonly form: "a" | "b" | "auto";
+}
+
+async function build(options: BuildOptions): Promise<void> {
+  const folder = options.out.slice(0, options.out.lastIndexOf("/"));
+  await Deno.mkdir(folder, { recursive: true });
+  const bundle = `${options.out}.js`;
+  const made = `${options.out}.new`;
+  await timed(
+    `bundle    ${bundle}`,
+    () => makeBundle(options.entry, bundle),
+    bundle,
+  );
+  let form: "a" | "b" = "b";
+  if (options.form !== "b") {
+    try {
+      await timed("form (a)  deno compile", () => compile(bundle, made), made);
+      form = "a";
+    } catch (error) {
+      if (options.form === "a" || !(error instanceof BuildError)) throw error;
+      print(`form (a)  not made: ${error.message}`);
+    }
+  }
+  if (form === "b") {
+    await timed(
+      `form (b)  launcher + Deno ${Deno.version.deno} + bundle`,
+      () => link(bundle, made),
+      made,
+    );
+    await startOnce(made);
+  }
+  await Deno.rename(made, options.out);
+  const file = await Deno.readFile(options.out);
+  print(`made      ${options.out}, form (${form}), ${megabytes(file.length)}`);
+  print(`measures  ${measurement(file)}`);
+}
+
+/** One ES module with everything in it; the import map and the lock decide what that is. */
+async function makeBundle(entry: string, bundle: string): Promise<void> {
+  const args = [
+    "bundle",
+    "--quiet",
+    "--frozen",
+    "--platform",
+    "deno",
+    "--output",
+    bundle,
+    entry,
+  ];
+  await deno(args, "the bundle could not be made");
+}
+
+/** Form (a). @throws {BuildError} when there is no denort, or it does not fit this Deno. */
+async function compile(bundle: string, made: string): Promise<void> {
+  const denort = Deno.env.get("DENORT_BIN");
+  const from = denort === undefined
+    ? "no denort: DENORT_BIN is not set and Deno could not download it"
+    : `DENORT_BIN=${denort} does not work`;
+  const args = [
+    "compile",
+    "--quiet",
+    "--allow-all",
+    "--no-config",
+    "--no-lock",
+  ];
+  await deno([...args, "--output", made, bundle], from);
+  await startOnce(
+    made,
+    `${from}: what it made does not start (another version?)`,
+  );
+}
+
+/** Form (b). */
+async function link(bundle: string, made: string): Promise<void> {
+  const launcher = await compileLauncher(`${made}.launcher`);
+  const runtime = await Deno.readFile(Deno.execPath());
+  const file = packOneFile({
+    launcher,
+    runtime,
+    bundle: await Deno.readFile(bundle),
+  });
+  await Deno.writeFile(made, file, { mode: 0o755 });
+  await Deno.chmod(made, 0o755);
+}
+
+async function compileLauncher(out: string): Promise<Uint8Array> {
+  const compiler = Deno.env.get("CC") ?? "gcc";
+  const sources = LAUNCHER_SOURCES.map((name) => new URL(`tools/launcher/${name}`, ROOT).pathname);
+  try {
+    await run(
+      compiler,
+      [...LAUNCHER_FLAGS, "-o", out, ...sources],
+      "the launcher does not compile",
+    );
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new BuildError(
+      `form (b) needs a C compiler, and there is no ${compiler} (or set CC)`,
+    );
+  }
+  const bytes = await Deno.readFile(out);
+  await Deno.remove(out);
+  return bytes;
+}
+
+/** Starts what was made with nothing in its environment; it must know its own version. */
+async function startOnce(
+  made: string,
+  message = "what was made does not start",
+): Promise<void> {
+  const output = await run(made, ["version"], message);
+  print(`starts    ${output.trim().split("\n")[0] ?? ""}`);
+}
+
+/** SHA-384 over LP(file): the measurement that the simulation reports for this file. */
+function measurement(file: Uint8Array): string {
+  const length = new Uint8Array(4);
+  new DataView(length.buffer).setUint32(0, file.length);
+  return createHash("sha384").update(length).update(file).digest("hex");
+}
+
+function deno(args: readonly string[], message: string): Promise<string> {
+  return run(Deno.execPath(), args, message);
+}
+
+/** Runs a command in the project root and gives its stdout. @throws {BuildError} with its stderr. */
+async function run(
+  command: string,
+  args: readonly string[],
+  message: string,
+): Promise<string> {
+  const child = new Deno.Command(command, {
+    args: [...args],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+  const { code, stdout, stderr } = await child.output();
+  const decoder = new TextDecoder();
+  if (code === 0) return decoder.decode(stdout);
+  const said = decoder.decode(stderr).split("\nStack backtrace:")[0]?.trim() ??
+    "";
+  throw new BuildError(`${message} (exit ${code}): ${said}`);
+}
+
+async function timed(
+  label: string,
+  job: () => Promise<void>,
+  file: string,
+): Promise<void> {
+  const started = performance.now();
+  await job();
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  print(`${label}: ${megabytes((await Deno.stat(file)).size)}, ${seconds} s`);
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+function print(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+function parseOptions(args: readonly string[]): BuildOptions {
+  const unknown: string[] = [];
+  const flags = parseArgs(args, {
+    string: ["entry", "out"],
+    unknown: (arg) => void unknown.push(arg),
+  });
+  if (unknown.length > 0) {
+    throw new BuildError(`unknown argument: ${unknown.join(" ")}`);
+  }
+  const text = (name: string, fallback: string) => {
+    const value = flags[name];
+    return new URL(
+      typeof value === "string" && value !== "" ? value : fallback,
+      ROOT,
+    ).pathname;
+  };
+  const form = Deno.env.get("NAUTILUS_BUILD_FORM") ?? "auto";
+  if (form !== "a" && form !== "b" && form !== "auto") {
+    throw new BuildError(`NAUTILUS_BUILD_FORM=${form}: it is a, b or auto`);
+  }
+  return {
+    entry: text("entry", "main.ts"),
+    out: text("out", "dist/nautilus"),
+    form,
+  };
+}
+
+if (import.meta.main) {
+  try {
+    await build(parseOptions(Deno.args));
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    Deno.stderr.writeSync(
+      new TextEncoder().encode(`build: ${error.message}\n`),
+    );
+    Deno.exit(1);
+  }
+}
