@@ -4,7 +4,7 @@
  */
 import type { Bytes } from "../backends/mod.ts";
 
-export interface AeadProvider {
+export interface AeadProvider extends Disposable {
   /** "libcrypto", "node:crypto", "webcrypto": shown in metrics and by `version --verbose`. */
   readonly name: string;
   /** Whether keys have `sealInto` and `open` that answer at once. */
@@ -13,6 +13,8 @@ export interface AeadProvider {
   importKey(key: Bytes): Promise<AeadKey>;
   /** @param key any length; 32 to 128 bytes are sensible. */
   importMacKey(key: Bytes): MacKey;
+  /** Gives up what the provider loaded; its keys fail from then on. */
+  [Symbol.dispose](): void;
 }
 
 /**

@@ -25,7 +25,7 @@ export type LibcryptoLoad =
   /** Why not, one line a name that was tried. */
   | { readonly loaded: false; readonly reason: string };
 
-/** Loads the first libcrypto that is there. The library stays loaded for the life of the process. */
+/** Loads the first libcrypto that is there. */
 export function loadLibcrypto(names: readonly string[] = LIBCRYPTO_NAMES): LibcryptoLoad {
   const reasons: string[] = [];
   for (const name of names) {
@@ -41,10 +41,13 @@ export function loadLibcrypto(names: readonly string[] = LIBCRYPTO_NAMES): Libcr
   return { loaded: false, reason: reasons.join("; ") };
 }
 
-export class Libcrypto {
+export class Libcrypto implements Disposable {
   /** The name that loaded, and what the library calls itself. */
   readonly description: string;
   readonly #library: Library;
+  /** Closed before the library is: a call into an unloaded library would crash. */
+  readonly #keys = new Set<GcmKey | HmacSha512>();
+  #closed = false;
 
   constructor(name: string, library: Library) {
     this.#library = library;
@@ -54,12 +57,29 @@ export class Libcrypto {
 
   /** @param key 32 bytes; the library keeps its own schedule of it. @throws {LibcryptoError} */
   aes256Gcm(key: Bytes): GcmKey {
-    return new GcmKey(this.#library.symbols, key);
+    return this.#keep((symbols, onClose) => new GcmKey(symbols, key, onClose));
   }
 
   /** @param key any length */
   hmacSha512(key: Uint8Array): HmacSha512 {
-    return new HmacSha512(this.#library.symbols, key);
+    return this.#keep((symbols, onClose) => new HmacSha512(symbols, key, onClose));
+  }
+
+  /** Closes every key and unloads the library. */
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const key of this.#keys) key.close();
+    this.#library.close();
+  }
+
+  #keep<K extends GcmKey | HmacSha512>(
+    make: (symbols: Symbols, onClose: (key: GcmKey | HmacSha512) => void) => K,
+  ): K {
+    if (this.#closed) throw new LibcryptoError("the library was unloaded");
+    const key = make(this.#library.symbols, (closed) => this.#keys.delete(closed));
+    this.#keys.add(key);
+    return key;
   }
 }
 
@@ -73,7 +93,10 @@ export class GcmKey {
   readonly #length = new Int32Array(1);
   readonly #spare = new Uint8Array(TAG_BYTES);
 
-  constructor(symbols: Symbols, key: Bytes) {
+  readonly #onClose: (key: GcmKey) => void;
+
+  constructor(symbols: Symbols, key: Bytes, onClose: (key: GcmKey) => void) {
+    this.#onClose = onClose;
     if (key.length !== 32) throw new LibcryptoError(`key has ${key.length} bytes, must have 32`);
     this.#symbols = symbols;
     this.#encrypt = symbols.EVP_CIPHER_CTX_new();
@@ -170,6 +193,7 @@ export class GcmKey {
     if (this.#decrypt !== null) this.#symbols.EVP_CIPHER_CTX_free(this.#decrypt);
     this.#encrypt = null;
     this.#decrypt = null;
+    this.#onClose(this);
   }
 
   #check(context: Deno.PointerValue, size: number, nonce: Bytes, aad: Bytes): void {
@@ -188,8 +212,11 @@ export class HmacSha512 {
   readonly #digest = new Uint8Array(64);
   #closed = false;
 
-  constructor(symbols: Symbols, key: Uint8Array) {
+  readonly #onClose: (key: HmacSha512) => void;
+
+  constructor(symbols: Symbols, key: Uint8Array, onClose: (key: HmacSha512) => void) {
     this.#symbols = symbols;
+    this.#onClose = onClose;
     const block = new Uint8Array(SHA512_BLOCK_BYTES);
     if (key.length <= SHA512_BLOCK_BYTES) block.set(key);
     else block.set(this.#hash(key.slice()));
@@ -218,6 +245,7 @@ export class HmacSha512 {
   close(): void {
     this.#closed = true;
     for (const state of [this.#inner, this.#outer, this.#work, this.#digest]) state.fill(0);
+    this.#onClose(this);
   }
 
   #hash(message: Bytes): Bytes {

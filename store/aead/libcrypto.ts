@@ -29,6 +29,7 @@ export function libcryptoAead(load: () => LibcryptoLoad = loadLibcrypto): AeadAv
   try {
     selfTest((key) => library.aes256Gcm(key), (key) => library.hmacSha512(key));
   } catch (error) {
+    library[Symbol.dispose]();
     const reason = error instanceof Error ? error.message : String(error);
     return { available: false, reason: `${library.description}: self-test: ${reason}` };
   }
@@ -42,6 +43,7 @@ export function libcryptoAead(load: () => LibcryptoLoad = loadLibcrypto): AeadAv
     importMacKey(key) {
       return libcryptoMacKey(library.hmacSha512(key));
     },
+    [Symbol.dispose]: () => library[Symbol.dispose](),
   };
   return { available: true, provider, detail: library.description };
 }

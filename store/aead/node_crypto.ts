@@ -21,6 +21,7 @@ export function nodeCryptoAead(): AeadProvider {
       return Promise.resolve(new NodeCryptoKey(key.slice()));
     },
     importMacKey: portableMacKey,
+    [Symbol.dispose]() {},
   };
 }
 

@@ -21,6 +21,7 @@ export function webCryptoAead(): AeadProvider {
       );
     },
     importMacKey: portableMacKey,
+    [Symbol.dispose]() {},
   };
 }
 
