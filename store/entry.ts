@@ -55,7 +55,7 @@ export function encodeEntry(meta: EntryMeta, key: Uint8Array, value: Uint8Array)
   writeU53(view, 7, meta.modRevision);
   writeU53(view, 15, meta.createRevision);
   writeU53(view, 23, meta.version);
-  view.setBigUint64(31, meta.lease);
+  view.setBigInt64(31, meta.lease);
   view.setUint32(39, key.length);
   out.set(key, ENTRY_HEADER_BYTES);
   out.set(value, ENTRY_HEADER_BYTES + key.length);
@@ -91,7 +91,7 @@ export function decodeEntry(plaintext: Bytes, where: string): Entry {
     modRevision,
     createRevision,
     version,
-    lease: view.getBigUint64(31),
+    lease: view.getBigInt64(31),
     key: plaintext.subarray(ENTRY_HEADER_BYTES, valueAt),
     value: plaintext.subarray(valueAt),
   };

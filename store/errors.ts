@@ -15,6 +15,9 @@ export type StoreErrorCode =
   | "future_revision"
   | "duplicate_key"
   | "lease_not_found"
+  | "lease_exists"
+  | "lease_ttl_too_large"
+  | "key_not_found" // ignoreValue or ignoreLease of a key that is not there
   | "watch_overflow"
   | "config_immutable"
   | "invalid_request" // the request itself makes no sense: the message names the field

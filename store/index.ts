@@ -4,6 +4,7 @@ import { fromBinaryString } from "./bytes.ts";
 import { type EntryMeta, keyspaceNumber, KEYSPACES } from "./entry.ts";
 import { Keyspace } from "./keyspace.ts";
 import type { KeyspaceName, KeyValue } from "./types.ts";
+import { LeasedKeys } from "./leased_keys.ts";
 import { ValueCache } from "./value_cache.ts";
 import { NO_SLOT, Versions } from "./versions.ts";
 
@@ -13,6 +14,8 @@ export class Index {
   readonly versions = new Versions();
   readonly cache: ValueCache;
   readonly keyspaces: readonly Keyspace[];
+  /** Which keys are attached to which lease, in the newest state, durable or not. */
+  readonly leases = new LeasedKeys();
   /** Values of versions that are not durable yet. */
   readonly #pending = new Map<number, Bytes>();
   /** Positions whose removal is on its way: readers that miss them have not caught the disk lying. */
@@ -30,8 +33,11 @@ export class Index {
   /** A new newest version of a key. */
   push(key: string, meta: EntryMeta, valueLength: number): number {
     const keyspace = this.keyspaces[meta.keyspace]!;
-    const slot = this.versions.add(key, meta, valueLength, keyspace.newest(key));
+    const newest = keyspace.newest(key);
+    const before = newest === NO_SLOT ? 0n : this.versions.lease(newest);
+    const slot = this.versions.add(key, meta, valueLength, newest);
     keyspace.setNewest(key, slot);
+    this.leases.move(key, before, meta.lease);
     return slot;
   }
 

@@ -16,3 +16,10 @@ export { openSqliteLog, type SpawnWorker, type SqliteLogOptions } from "./logs/s
 export { SQLITE_WORKER_NAME } from "./logs/sqlite_protocol.ts";
 export { runSqliteWorker } from "./logs/sqlite_worker.ts";
 export { acquireDataDirLock } from "./lock.ts";
+export {
+  type LeaseTimeToLive,
+  Lessor,
+  type LessorOptions,
+  MAX_LEASE_TTL_SECONDS,
+  MIN_LEASE_TTL_SECONDS,
+} from "./lease.ts";

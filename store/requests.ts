@@ -49,6 +49,8 @@ export function checkCount(name: string, value: number | undefined): number {
 interface Writes {
   readonly puts: Set<string>;
   readonly deletes: { readonly keyspace: number; readonly range: IndexRange }[];
+  /** Whether it deletes the keys of a lease, whichever they are. */
+  leases: boolean;
 }
 
 /**
@@ -61,17 +63,19 @@ export function checkTxn(request: TxnRequest): boolean {
   for (const compare of request.compare) indexRange(compare);
   const success = collectWrites(request.success);
   const failure = collectWrites(request.failure);
-  return [success, failure].some((w) => w.puts.size > 0 || w.deletes.length > 0);
+  return [success, failure].some((w) => w.puts.size > 0 || w.deletes.length > 0 || w.leases);
 }
 
 function collectWrites(operations: readonly Operation[]): Writes {
-  const writes: Writes = { puts: new Set(), deletes: [] };
+  const writes: Writes = { puts: new Set(), deletes: [], leases: false };
   for (const operation of operations) {
     if (operation.type === "delete") {
       writes.deletes.push({
         keyspace: keyspaceNumber(operation.keyspace),
         range: indexRange(operation),
       });
+    } else if (operation.type === "delete_leased") {
+      writes.leases = true;
     } else if (operation.type === "range") {
       indexRange(operation);
       checkCount("limit", operation.limit);
@@ -86,6 +90,7 @@ function collectWrites(operations: readonly Operation[]): Writes {
     for (const put of then.puts) addPut(writes, put, undefined);
     for (const put of otherwise.puts) addPut(writes, put, then.puts);
     writes.deletes.push(...then.deletes, ...otherwise.deletes);
+    writes.leases ||= then.leases || otherwise.leases;
   }
   for (const operation of operations) {
     if (operation.type !== "put") continue;
@@ -95,8 +100,8 @@ function collectWrites(operations: readonly Operation[]): Writes {
         `value: ${operation.value.length} bytes, at most ${MAX_VALUE_BYTES}`,
       );
     }
-    if (operation.lease !== undefined && operation.lease !== 0n) {
-      throw new StoreError("lease_not_found", `lease ${operation.lease} was never granted`);
+    if ((operation.lease ?? 0n) !== 0n && operation.keyspace !== "etcd") {
+      throw new StoreError("invalid_request", `lease: ${operation.keyspace} has no leases`);
     }
     addPut(writes, `${keyspaceNumber(operation.keyspace)}${indexKey(operation.key)}`, undefined);
   }

@@ -1,6 +1,7 @@
 /** The store: the seam of mod.ts over index, writer, reader and watches. */
 import type { Bytes } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
+import { fromBinaryString } from "./bytes.ts";
 import { Compactor } from "./compact.ts";
 import { StoreError } from "./errors.ts";
 import { type Commit, headerBytes, type NewRecord, type RemovalRequest } from "./group.ts";
@@ -37,6 +38,7 @@ import { type Place, type PreparedCommit, Writer } from "./writer.ts";
 /** Secrets that stay with the store for good; the others are renewed by restore and recovery. */
 const LASTING_SECRETS: ReadonlySet<SecretPurpose> = new Set<SecretPurpose>([
   "etcd-ca",
+  "etcd-snapshot",
   "sui-signer",
   "audit",
 ]);
@@ -116,6 +118,10 @@ export class SealedStore implements Store {
 
   compactedRevision(keyspace: KeyspaceName): number {
     return this.#index.keyspace(keyspace).compactedRevision;
+  }
+
+  leasedKeys(lease: bigint): readonly Bytes[] {
+    return this.#index.leases.of(lease).map(fromBinaryString);
   }
 
   async range(name: KeyspaceName, request: RangeRequest): Promise<RangeResponse> {

@@ -1,6 +1,8 @@
 /** Runs one transaction against the index: guards, one branch, new versions. Memory only. */
 import type { Bytes } from "../backends/mod.ts";
 import { compareBytes, toBinaryString } from "./bytes.ts";
+import { leaseRecordName } from "./lease_record.ts";
+import { StoreError } from "./errors.ts";
 import { encodeEntry, ENTRY_HEADER_BYTES, type EntryMeta } from "./entry.ts";
 import type { Index } from "./index.ts";
 import type { Keyspace } from "./keyspace.ts";
@@ -52,7 +54,7 @@ export class TxnRunner {
   /**
    * Answers at once where every value it needs is in memory. Until it answered, no other
    * transaction may run. The request was checked by `checkTxn`.
-   * @throws {StoreError} `compacted`, `future_revision`
+   * @throws {StoreError} `compacted`, `future_revision`, `lease_not_found`, `key_not_found`
    */
   run(request: TxnRequest): Applied | Promise<Applied> {
     const fetched = new Map<number, Bytes>();
@@ -60,7 +62,7 @@ export class TxnRunner {
       return this.#runSlowly(request, fetched);
     }
     const path = this.#choose(request, fetched);
-    this.#checkRevisions(path);
+    this.#checkPath(path);
     if (this.#missing(this.#answerSlots(path), fetched).length > 0) {
       return this.#runSlowly(request, fetched);
     }
@@ -70,7 +72,7 @@ export class TxnRunner {
   async #runSlowly(request: TxnRequest, fetched: Map<number, Bytes>): Promise<Applied> {
     await this.#fetch(() => this.#guardSlots(request), fetched);
     const path = this.#choose(request, fetched);
-    this.#checkRevisions(path);
+    this.#checkPath(path);
     await this.#fetch(() => this.#answerSlots(path), fetched);
     return this.#apply(path, fetched);
   }
@@ -117,6 +119,7 @@ export class TxnRunner {
         yield* this.#answerSlots(path.nested[next++]!);
         continue;
       }
+      if (operation.type === "delete_leased") continue;
       const keyspace = this.#index.keyspace(operation.keyspace);
       if (operation.type === "range") {
         if (operation.keysOnly === true || operation.countOnly === true) continue;
@@ -124,7 +127,9 @@ export class TxnRunner {
         const { limit: _limit, ...unlimited } = operation;
         const range = path.operations.length === 1 ? operation : unlimited;
         yield* selectSlots(keyspace, range, operation.revision || Infinity).slots;
-      } else if (operation.prevKv === true) {
+      } else if (
+        operation.prevKv === true || (operation.type === "put" && operation.ignoreValue === true)
+      ) {
         const { key } = operation;
         const range = operation.type === "delete" ? operation : { key };
         yield* selectSlots(keyspace, range, Infinity).slots;
@@ -143,13 +148,35 @@ export class TxnRunner {
     return { succeeded, operations, nested };
   }
 
-  #checkRevisions(path: Path): void {
+  /** What can only be refused when the path is known; nothing has changed yet. */
+  #checkPath(path: Path): void {
     for (const operation of path.operations) {
-      if (operation.type !== "range") continue;
-      const keyspace = this.#index.keyspace(operation.keyspace);
-      readRevision(keyspace, operation.revision, keyspace.revision);
+      if (operation.type === "range") {
+        const keyspace = this.#index.keyspace(operation.keyspace);
+        readRevision(keyspace, operation.revision, keyspace.revision);
+      } else if (operation.type === "put") {
+        this.#checkPut(operation);
+      }
     }
-    for (const nested of path.nested) this.#checkRevisions(nested);
+    for (const nested of path.nested) this.#checkPath(nested);
+  }
+
+  #checkPut(operation: Operation & { type: "put" }): void {
+    const { lease = 0n } = operation;
+    if (lease !== 0n) {
+      const record = this.#index.keyspace("system").at(leaseRecordName(lease), Infinity);
+      if (record === NO_SLOT) {
+        throw new StoreError("lease_not_found", `lease ${lease} is not there`);
+      }
+    }
+    if (operation.ignoreValue !== true && operation.ignoreLease !== true) return;
+    const key = toBinaryString(operation.key);
+    if (this.#index.keyspace(operation.keyspace).at(key, Infinity) === NO_SLOT) {
+      throw new StoreError(
+        "key_not_found",
+        "the key whose value or lease is to be kept is not there",
+      );
+    }
   }
 
   #holds(compare: Compare, values: ReadonlyMap<number, Bytes>): boolean {
@@ -206,6 +233,9 @@ export class TxnRunner {
         case "delete":
           responses.push(this.#delete(operation, run));
           break;
+        case "delete_leased":
+          responses.push(this.#deleteLeased(operation.lease, run));
+          break;
         case "range":
           responses.push(this.#range(operation, run));
           break;
@@ -225,14 +255,20 @@ export class TxnRunner {
     const prevKv = exists && operation.prevKv === true
       ? this.#index.keyValue(previous, values.get(previous)!)
       : undefined;
-    const slot = this.#change(keyspace, key, operation.key, operation.value, {
+    // checkPath saw to it that there is something to keep.
+    const value = exists && operation.ignoreValue === true
+      ? values.get(previous)!
+      : operation.value;
+    const slot = this.#change(keyspace, key, operation.key, value, {
       keyspace: keyspace.number,
       deleted: false,
       sub: run.subs[keyspace.number]!,
       modRevision,
       createRevision: exists ? versions.createRevision(previous) : modRevision,
       version: exists ? versions.version(previous) + 1 : 1,
-      lease: operation.lease ?? 0n,
+      lease: exists && operation.ignoreLease === true
+        ? versions.lease(previous)
+        : operation.lease ?? 0n,
     }, run);
     values.set(slot, this.#index.valueAtHand(slot)!);
     return prevKv === undefined ? { type: "put" } : { type: "put", prevKv };
@@ -244,19 +280,27 @@ export class TxnRunner {
     const prevKvs = operation.prevKv === true
       ? slots.map((slot) => this.#index.keyValue(slot, run.values.get(slot)!))
       : [];
-    for (const slot of slots) {
-      const key = this.#index.versions.key(slot);
-      this.#change(keyspace, key, undefined, NO_VALUE, {
-        keyspace: keyspace.number,
-        deleted: true,
-        sub: run.subs[keyspace.number]!,
-        modRevision: keyspace.revision + 1,
-        createRevision: 0,
-        version: 0,
-        lease: 0n,
-      }, run);
-    }
+    for (const slot of slots) this.#tombstone(keyspace, this.#index.versions.key(slot), run);
     return { type: "delete", deleted: slots.length, prevKvs };
+  }
+
+  #deleteLeased(lease: bigint, run: Run): OperationResponse {
+    const keyspace = this.#index.keyspace("etcd");
+    const keys = this.#index.leases.of(lease);
+    for (const key of keys) this.#tombstone(keyspace, key, run);
+    return { type: "delete", deleted: keys.length, prevKvs: [] };
+  }
+
+  #tombstone(keyspace: Keyspace, key: string, run: Run): void {
+    this.#change(keyspace, key, undefined, NO_VALUE, {
+      keyspace: keyspace.number,
+      deleted: true,
+      sub: run.subs[keyspace.number]!,
+      modRevision: keyspace.revision + 1,
+      createRevision: 0,
+      version: 0,
+      lease: 0n,
+    }, run);
   }
 
   #range(operation: Operation & { type: "range" }, run: Run): OperationResponse {

@@ -62,13 +62,20 @@ export type Operation =
     readonly keyspace: KeyspaceName;
     readonly key: Bytes;
     readonly value: Bytes;
+    /** Must have been granted (store/lease.ts), or the transaction is refused with `lease_not_found`. */
     readonly lease?: bigint;
     readonly prevKv?: boolean;
+    /** Keeps the value that is there; a missing key is refused with `key_not_found`. */
+    readonly ignoreValue?: boolean;
+    /** Keeps the lease that is there; a missing key is refused with `key_not_found`. */
+    readonly ignoreLease?: boolean;
   }
   | (
     & { readonly type: "delete"; readonly keyspace: KeyspaceName; readonly prevKv?: boolean }
     & KeyRange
   )
+  /** Deletes every key that is attached to the lease when the transaction runs, in key order. */
+  | { readonly type: "delete_leased"; readonly lease: bigint }
   | ({ readonly type: "range"; readonly keyspace: KeyspaceName } & RangeRequest)
   | { readonly type: "txn"; readonly txn: TxnRequest };
 
@@ -116,6 +123,8 @@ export interface WatchRequest extends KeyRange {
 
 /** Iterating yields batches in revision order. A reader too slow for its bounded buffer gets `watch_overflow`. */
 export interface Watcher extends AsyncIterable<WatchBatch>, Disposable {
+  /** Every event up to this revision has been yielded. */
+  readonly deliveredRevision: number;
   close(): void;
 }
 
@@ -131,6 +140,7 @@ export type SecretPurpose =
   | "identity"
   | "tls"
   | "etcd-ca"
+  | "etcd-snapshot"
   | "session-token"
   | "admin-token"
   | "audit"
@@ -143,10 +153,14 @@ export interface Store extends AsyncDisposable {
   readonly incarnation: Bytes;
   head(): StoreHead;
   revision(keyspace: KeyspaceName): number;
+  /** Reads below it are refused; 0 where nothing was compacted yet. */
+  compactedRevision(keyspace: KeyspaceName): number;
   range(keyspace: KeyspaceName, request: RangeRequest): Promise<RangeResponse>;
   /** Resolves after the log said that it is durable. */
   txn(request: TxnRequest): Promise<TxnResponse>;
   watch(keyspace: KeyspaceName, request: WatchRequest): Watcher;
+  /** Keys attached to a lease, newest state, in key order. */
+  leasedKeys(lease: bigint): readonly Bytes[];
   /** Forgets history below `revision`. */
   compact(keyspace: KeyspaceName, revision: number): Promise<void>;
   secret(purpose: SecretPurpose): Promise<Bytes>;

@@ -136,6 +136,8 @@ class StoreWatcher implements Watcher {
   #from: number;
   /** Whether the queue holds everything since `#from`; else the history is read first. */
   #live: boolean;
+  /** A batch is out of the queue and not yielded yet. */
+  #busy = false;
   #queue: LiveBatch[] = [];
   #queuedEvents = 0;
   #queuedBytes = 0;
@@ -160,6 +162,11 @@ class StoreWatcher implements Watcher {
     this.#prevKv = options.prevKv;
     this.#onClose = options.onClose;
     this.#live = options.from > options.keyspace.durableRevision;
+  }
+
+  get deliveredRevision(): number {
+    const waiting = this.#busy || !this.#live || this.#queue.length > 0;
+    return waiting ? this.#from - 1 : Math.max(this.#from - 1, this.#keyspace.durableRevision);
   }
 
   covers(key: string): boolean {
@@ -211,8 +218,10 @@ class StoreWatcher implements Watcher {
     try {
       for (;;) {
         if (this.#closed) return;
+        this.#busy = true;
         const batch = await this.#take();
         if (this.#closed) return;
+        this.#busy = batch !== undefined;
         if (batch !== undefined) {
           this.#from = batch.revision + 1;
           yield batch;
