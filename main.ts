@@ -102,7 +102,10 @@ function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string
 async function runWorker(name: string): Promise<void> {
   switch (name) {
     case "nautilus-sqlite-log":
-      (await import("./store/logs/sqlite_worker.ts")).runSqliteWorker(self);
+      (await import("./store/logs/sqlite_worker.ts")).runSqliteWorker();
+      return;
+    case "nautilus-device":
+      (await import("./backends/ffi/device_worker.ts")).runDeviceWorker(self);
       return;
     default:
       throw new Error(`no worker is called "${name}"`);

@@ -12,6 +12,9 @@ const yes = (): Promise<ProbeResult> =>
   Promise.resolve({ available: true, signals: [], reason: "found" });
 const no = (): Promise<ProbeResult> =>
   Promise.resolve({ available: false, signals: [], reason: "no device" });
+const never = (): never => {
+  throw new Error("not while probing");
+};
 const simulation = factory("SIMULATION", yes);
 
 Deno.test("createRegistry() refuses two of one kind, and the simulation in the wrong place", () => {
@@ -25,7 +28,10 @@ Deno.test("createRegistry() refuses two of one kind, and the simulation in the w
 });
 
 Deno.test("hardwareFactories() stand in the original's order, then TDX and NITRO", () => {
-  const registry = createRegistry(hardwareFactories({ host: createProbeHost() }), simulation);
+  const registry = createRegistry(
+    hardwareFactories({ host: createProbeHost(), spawnWorker: never, random: never }),
+    simulation,
+  );
   assertEquals(registry.kinds, ["SGX", "SEV", "TrustZone", "TDX", "NITRO"]);
 });
 

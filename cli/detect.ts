@@ -15,7 +15,11 @@ export const detect: Command = {
   ].join("\n"),
   async run(io) {
     const { switches } = parseFlags(parseArgs, io.args, { switches: ["json"] });
-    const registry = createRegistry(hardwareFactories({ host: createProbeHost() }));
+    const registry = createRegistry(hardwareFactories({
+      host: createProbeHost(),
+      spawnWorker: io.spawnWorker,
+      random: (length) => crypto.getRandomValues(new Uint8Array(length)),
+    }));
     const detections = await registry.detect();
     const first = detections.find(({ probe }) => probe.available);
     io.stdout(
