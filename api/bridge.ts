@@ -158,7 +158,9 @@ async function send(
     return;
   }
   const body = new Uint8Array(await response.arrayBuffer());
-  if (response.status !== 204 && response.status !== 304 && headers["content-length"] === undefined) {
+  if (
+    response.status !== 204 && response.status !== 304 && headers["content-length"] === undefined
+  ) {
     headers["content-length"] = String(body.length);
   }
   outgoing.writeHead(response.status, headers);

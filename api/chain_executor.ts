@@ -6,8 +6,9 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import type { Logger } from "@logtape/logtape";
 import type { Bytes } from "../backends/mod.ts";
 import type { Compare, Operation, Store } from "../store/mod.ts";
+import { StoreError } from "../store/mod.ts";
 import type { ChainEvent, K8sRequestFromChain } from "../sui/chain_event.ts";
-import type { LedgerEvent } from "../sui/ledger.ts";
+import type { ChainDelivery, CursorStore } from "../sui/events.ts";
 import type { Clock } from "./deps.ts";
 import { requestFromChain } from "./k8s/chain_request.ts";
 import type { K8sOutcome, Planned } from "./k8s/request.ts";
@@ -44,27 +45,22 @@ export type ApplyOutcome =
   /** The store had it already: nothing was changed. */
   | { readonly kind: "duplicate" };
 
-/** The port through which the reader of the chain hands over events, oldest first. */
+/** What the listener of sui/events.ts is given: where the cursor rests, and what applies an event. */
 export interface ChainExecutor {
-  /** Where the last transaction left off; undefined at the very beginning. */
-  cursor(): Promise<string | undefined>;
+  readonly cursorStore: CursorStore;
   /** Resolves when the event's effect is durable. Throws only what a retry may heal. */
-  apply(event: LedgerEvent, decoded: ChainEvent): Promise<ApplyOutcome>;
-  /** Moves the cursor past events that do not concern us. */
-  advance(cursor: string): Promise<void>;
+  apply(delivery: ChainDelivery): Promise<ApplyOutcome>;
   /** The stored result of an event; undefined where there is none. */
-  result(transactionDigest: string, eventIndex: number): Promise<EventResult | undefined>;
+  result(dedupeKey: string): Promise<EventResult | undefined>;
 }
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-const CURSOR_KEY = "/chain/cursor";
+const CURSOR_KEY = encoder.encode("/chain/cursor");
 
-/** Key of an event's result in the `system` keyspace. */
-export function eventKey(transactionDigest: string, eventIndex: number): string {
-  return `/chain/events/${transactionDigest}/${eventIndex}`;
-}
+/** Key of an event's result in the `system` keyspace; `<transaction digest>/<event index>` after it. */
+const EVENT_PREFIX = "/chain/events/";
 
 /** What an event wants done, with what it comes to once it is. */
 interface Effect {
@@ -104,64 +100,101 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
     }
   }
 
+  /** Commits the effect with the event's identity, result and cursor, or says why it could not. */
+  async function commit(
+    delivery: ChainDelivery,
+    effect: Effect,
+  ): Promise<"lost" | "duplicate" | { revision: number; result: EventResult }> {
+    const key = encoder.encode(EVENT_PREFIX + delivery.dedupeKey);
+    // Written before the revision is known; nothing in it needs the real one.
+    const result = effect.result(store.revision("k8s") + 1);
+    const response = await store.txn({
+      compare: [
+        { keyspace: "system", key, target: "create", result: "equal", operand: 0 },
+        cursorIs(delivery.previousCursor),
+        ...effect.compare,
+      ],
+      success: [
+        ...effect.operations,
+        { type: "put", keyspace: "system", key, value: encodeResult(delivery, result, clock()) },
+        putCursor(delivery.cursor),
+      ],
+      failure: [{ type: "range", keyspace: "system", key, keysOnly: true }],
+    });
+    if (response.succeeded) return { revision: response.revisions.system, result };
+    const [seen] = response.responses;
+    return seen?.type === "range" && seen.kvs.length > 0 ? "duplicate" : "lost";
+  }
+
+  async function readCursor(): Promise<string | undefined> {
+    const [kv] = (await store.range("system", { key: CURSOR_KEY })).kvs;
+    return kv === undefined ? undefined : decoder.decode(kv.value);
+  }
+
   return {
-    async cursor() {
-      const { kvs } = await store.range("system", { key: encoder.encode(CURSOR_KEY) });
-      const [kv] = kvs;
-      return kv === undefined ? undefined : decoder.decode(kv.value);
+    cursorStore: {
+      load: readCursor,
+      async save(cursor, previousCursor) {
+        const response = await store.txn({
+          compare: [cursorIs(previousCursor)],
+          success: [putCursor(cursor)],
+          failure: [],
+        });
+        if (!response.succeeded) throw cursorMoved();
+      },
     },
-    async advance(cursor) {
-      await store.txn({ compare: [], success: [putCursor(cursor)], failure: [] });
-    },
-    async result(transactionDigest, eventIndex) {
-      const key = encoder.encode(eventKey(transactionDigest, eventIndex));
+    async result(dedupeKey) {
+      const key = encoder.encode(EVENT_PREFIX + dedupeKey);
       const [kv] = (await store.range("system", { key })).kvs;
       if (kv === undefined) return undefined;
       // Our own bytes, authenticated by the store.
       const stored: { readonly result: EventResult } = JSON.parse(decoder.decode(kv.value));
       return stored.result;
     },
-    async apply(event, decoded) {
-      const key = encoder.encode(eventKey(event.transactionDigest, event.eventIndex));
-      const isNew: Compare = {
-        keyspace: "system",
-        key,
-        target: "create",
-        result: "equal",
-        operand: 0,
-      };
+    async apply(delivery) {
+      const { event } = delivery;
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        const effect = await effectOf(decoded);
-        // The record is written before the revision is known; it says nothing that needs it.
-        const provisional = effect.result(store.revision("k8s") + 1);
-        const response = await store.txn({
-          compare: [isNew, ...effect.compare],
-          success: [
-            ...effect.operations,
-            { type: "put", keyspace: "system", key, value: encodeResult(event, provisional, clock()) },
-            putCursor(event.cursor),
-          ],
-          failure: [{ type: "range", keyspace: "system", key, keysOnly: true }],
-        });
-        if (response.succeeded) {
-          effect.applied?.(response.revisions.system);
-          log.info("chain event {kind} applied: {code}", {
-            kind: decoded.kind,
-            code: provisional.code,
-            digest: event.transactionDigest,
-            event_index: event.eventIndex,
-            ...(provisional.reason === undefined ? {} : { reason: provisional.reason }),
+        let effect = await effectOf(event);
+        let done: Awaited<ReturnType<typeof commit>>;
+        try {
+          done = await commit(delivery, effect);
+        } catch (error) {
+          // What the store will never take must not come back forever.
+          if (!(error instanceof StoreError) || error.code !== "too_large") throw error;
+          effect = nothing({
+            ...effect.result(0),
+            success: false,
+            code: 413,
+            reason: "the object is larger than the store takes",
           });
-          return { kind: "applied", result: provisional };
+          done = await commit(delivery, effect);
         }
-        const [seen] = response.responses;
-        if (seen?.type === "range" && seen.kvs.length > 0) return { kind: "duplicate" };
+        if (done === "duplicate") return { kind: "duplicate" };
+        if (done === "lost") {
+          if (await readCursor() !== delivery.previousCursor) throw cursorMoved();
+          continue;
+        }
+        effect.applied?.(done.revision);
+        const { result } = done;
+        log.info("chain event {kind} applied: {code}", {
+          kind: event.kind,
+          code: result.code,
+          event: delivery.dedupeKey,
+          ...(result.reason === undefined ? {} : { reason: result.reason }),
+        });
+        return { kind: "applied", result };
       }
       throw new Error(
-        `event ${event.transactionDigest}/${event.eventIndex} lost against other writers ${MAX_ATTEMPTS} times`,
+        `event ${delivery.dedupeKey} lost against other writers ${MAX_ATTEMPTS} times`,
       );
     },
   };
+}
+
+function cursorMoved(): Error {
+  return new Error(
+    "the stored cursor is not where the listener left it: something else follows too",
+  );
 }
 
 async function requestEffect(k8s: K8sService, request: K8sRequestFromChain): Promise<Effect> {
@@ -230,18 +263,26 @@ function workerEffect(kind: ChainEvent["kind"], change: WorkerChange | undefined
 }
 
 function putCursor(cursor: string): Operation {
-  return {
-    type: "put",
-    keyspace: "system",
-    key: encoder.encode(CURSOR_KEY),
-    value: encoder.encode(cursor),
-  };
+  return { type: "put", keyspace: "system", key: CURSOR_KEY, value: encoder.encode(cursor) };
 }
 
-function encodeResult(event: LedgerEvent, result: EventResult, now: number): Bytes {
+/** The cursor stands where the listener thinks: otherwise an event was left out or comes again. */
+function cursorIs(cursor: string | undefined): Compare {
+  return cursor === undefined
+    ? { keyspace: "system", key: CURSOR_KEY, target: "create", result: "equal", operand: 0 }
+    : {
+      keyspace: "system",
+      key: CURSOR_KEY,
+      target: "value",
+      result: "equal",
+      operand: encoder.encode(cursor),
+    };
+}
+
+function encodeResult(delivery: ChainDelivery, result: EventResult, now: number): Bytes {
   return encoder.encode(JSON.stringify({
     v: 1,
-    checkpoint: event.checkpoint.toString(),
+    checkpoint: delivery.checkpoint.toString(),
     applied_at_ms: now,
     result,
   }));

@@ -68,7 +68,11 @@ export function decodeBody<const S extends v.GenericSchema>(
   schema: S,
   bytes: Uint8Array,
 ): v.InferOutput<S> {
-  const result = v.safeParse(schema, decodeJson(bytes), { abortEarly: true, abortPipeEarly: true });
+  const document = decodeJson(bytes);
+  if (typeof document !== "object" || document === null || Array.isArray(document)) {
+    throw new ApiProblem(400, "invalid_field", "the body: expected an object");
+  }
+  const result = v.safeParse(schema, document, { abortEarly: true, abortPipeEarly: true });
   if (result.success) return result.output;
   const [issue] = result.issues;
   const field = v.getDotPath(issue) ?? "";

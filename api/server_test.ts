@@ -110,17 +110,28 @@ Deno.test("listen() answers 413 before a body is read and closes the connection"
 });
 
 Deno.test("listen() answers 431 to a header that is too large", async () => {
-  await withServer({ maxHeaderBytes: 4096 }, (app) => app.get("/", (c) => c.text("x")), async (server) => {
-    const answer = await raw(server, `GET / HTTP/1.1\r\nHost: x\r\nX-Big: ${"a".repeat(8000)}\r\n\r\n`);
-    assertMatch(answer, /^HTTP\/1\.1 431 /);
-  });
+  await withServer(
+    { maxHeaderBytes: 4096 },
+    (app) => app.get("/", (c) => c.text("x")),
+    async (server) => {
+      const answer = await raw(
+        server,
+        `GET / HTTP/1.1\r\nHost: x\r\nX-Big: ${"a".repeat(8000)}\r\n\r\n`,
+      );
+      assertMatch(answer, /^HTTP\/1\.1 431 /);
+    },
+  );
 });
 
 Deno.test("listen() answers 408 to a header that never ends", async () => {
-  await withServer({ headersTimeoutMs: 300 }, (app) => app.get("/", (c) => c.text("x")), async (server) => {
-    const answer = await raw(server, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ");
-    assertMatch(answer, /^HTTP\/1\.1 408 /);
-  });
+  await withServer(
+    { headersTimeoutMs: 300 },
+    (app) => app.get("/", (c) => c.text("x")),
+    async (server) => {
+      const answer = await raw(server, "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+      assertMatch(answer, /^HTTP\/1\.1 408 /);
+    },
+  );
 });
 
 Deno.test("listen() answers 408 to a body that never ends", async () => {
@@ -168,21 +179,25 @@ Deno.test("listen() leaks no stack and no cause of what fails inside", async () 
 });
 
 Deno.test("listen() closes connections beyond the limit", async () => {
-  await withServer({ maxConnections: 2 }, (app) => app.get("/", (c) => c.text("x")), async (server) => {
-    const open: Deno.Conn[] = [];
-    try {
-      for (let i = 0; i < 2; i++) {
-        const connection = await Deno.connect({ hostname: server.host, port: server.port });
-        open.push(connection);
-        await connection.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
-        assertMatch(await readAll(connection, /x$/), /200/);
+  await withServer(
+    { maxConnections: 2 },
+    (app) => app.get("/", (c) => c.text("x")),
+    async (server) => {
+      const open: Deno.Conn[] = [];
+      try {
+        for (let i = 0; i < 2; i++) {
+          const connection = await Deno.connect({ hostname: server.host, port: server.port });
+          open.push(connection);
+          await connection.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+          assertMatch(await readAll(connection, /x$/), /200/);
+        }
+        const third = await raw(server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assertEquals(third, "");
+      } finally {
+        for (const connection of open) connection.close();
       }
-      const third = await raw(server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-      assertEquals(third, "");
-    } finally {
-      for (const connection of open) connection.close();
-    }
-  });
+    },
+  );
 });
 
 Deno.test("listen() streams, and tells the handler when the client goes away", async () => {
@@ -223,7 +238,9 @@ Deno.test("ApiServer.close() lets a request under way finish and refuses new one
     const answer = fetch(`${server.url}/slow`);
     await started.promise;
     const closed = server.close(5_000);
-    await assertRejects(() => Deno.connect({ hostname: server.host, port: server.port }).then((c) => c.close()));
+    await assertRejects(() =>
+      Deno.connect({ hostname: server.host, port: server.port }).then((c) => c.close())
+    );
     finish.resolve();
     assertEquals(await (await answer).text(), "done");
     assertEquals(await closed, { cut: 0 });

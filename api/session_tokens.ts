@@ -41,7 +41,8 @@ export function looksLikeSessionToken(text: string): boolean {
  */
 export function createTokenCheck(expected: string): (token: string) => boolean {
   if (expected.length < 20) throw new RangeError("a bearer token has at least 20 characters");
-  const digest = (text: string) => createHmac("sha256", "nautilus-tee/token-check").update(text).digest();
+  const digest = (text: string) =>
+    createHmac("sha256", "nautilus-tee/token-check").update(text).digest();
   const wanted = digest(expected);
   return (token) => timingSafeEqual(digest(token), wanted);
 }

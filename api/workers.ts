@@ -219,7 +219,9 @@ class WorkerService implements Workers {
         key: heartbeatKey(nodeId),
         value: encodeRecord(heartbeat),
       }];
-      const record = entry.record.state === "active" ? undefined : changeState(entry.record, "active", now);
+      const record = entry.record.state === "active"
+        ? undefined
+        : changeState(entry.record, "active", now);
       if (record !== undefined) operations.push(putWorker(record));
       // Counts only while the record, and the session in it, stands as it was checked.
       const response = await store.txn({
@@ -394,7 +396,9 @@ class WorkerService implements Workers {
     let unreachable = 0;
     if (validator === undefined) return { refused, unreachable };
     const due = [...this.#entries.values()]
-      .filter((entry) => entry.token !== undefined && now - entry.validatedAtMs >= revalidateAfterMs)
+      .filter((entry) =>
+        entry.token !== undefined && now - entry.validatedAtMs >= revalidateAfterMs
+      )
       .sort((a, b) => a.validatedAtMs - b.validatedAtMs)
       .slice(0, MAX_REVALIDATIONS);
     await Promise.all(due.map(async (entry) => {

@@ -56,7 +56,10 @@ export function requestFromChain(request: ChainRequest, table: ResourceTable): K
       `resource "${(path?.plural ?? request.resource).slice(0, 80)}" is not served here`,
     );
   }
-  if (path !== undefined && request.resource !== "" && findResource(request.resource, table) !== resource) {
+  if (
+    path !== undefined && request.resource !== "" &&
+    findResource(request.resource, table) !== resource
+  ) {
     throw new StatusError("BadRequest", "path and resource_type name different resources");
   }
   if (path?.subresource !== undefined) {
@@ -64,7 +67,12 @@ export function requestFromChain(request: ChainRequest, table: ResourceTable): K
   }
   const body = withNode(decodePayload(request.payload), request.assignedWorker, resource);
   const metadata = isRecord(body) && isRecord(body["metadata"]) ? body["metadata"] : {};
-  const name = agree("name", path?.name ?? "", request.name, verb === "list" ? "" : metadata["name"]);
+  const name = agree(
+    "name",
+    path?.name ?? "",
+    request.name,
+    verb === "list" ? "" : metadata["name"],
+  );
   const namespace = resource.namespaced
     ? agree("namespace", path?.namespace ?? "", request.namespace, metadata["namespace"])
     : "";
@@ -74,9 +82,10 @@ export function requestFromChain(request: ChainRequest, table: ResourceTable): K
     group: resource.group,
     version: resource.version,
     plural: resource.plural,
-    namespace: namespace === "" && resource.namespaced && verb !== "list" && !(verb === "get" && name === "")
-      ? "default"
-      : namespace,
+    namespace:
+      namespace === "" && resource.namespaced && verb !== "list" && !(verb === "get" && name === "")
+        ? "default"
+        : namespace,
     name,
     // Delete options have no place on chain: whatever a deletion carries is the original's habit.
     ...(verb === "create" || verb === "update" ? { body } : {}),
@@ -120,7 +129,9 @@ function withNode(
 function agree(what: string, ...values: readonly unknown[]): string {
   const said = new Set(values.filter((value) => typeof value === "string" && value !== ""));
   if (said.size > 1) {
-    throw new ApiProblem(400, "contradiction", `${what} is given twice and differs`, { field: what });
+    throw new ApiProblem(400, "contradiction", `${what} is given twice and differs`, {
+      field: what,
+    });
   }
   const [value] = said;
   return typeof value === "string" ? value : "";

@@ -75,7 +75,9 @@ function decodeYaml(bytes: Uint8Array): unknown {
     if (document === undefined) throw invalid("it is empty");
     const [trouble] = [...document.errors, ...document.warnings];
     if (trouble !== undefined) throw invalid(`${trouble.code} at byte ${trouble.pos[0]}`, trouble);
-    if (Object.values(document.directives?.tags ?? {}).some((tag) => tag !== "tag:yaml.org,2002:")) {
+    if (
+      Object.values(document.directives?.tags ?? {}).some((tag) => tag !== "tag:yaml.org,2002:")
+    ) {
       throw invalid("tags are not accepted");
     }
     value = document.toJS({ maxAliasCount: MAX_YAML_ALIASES });
@@ -91,7 +93,11 @@ function decodeYaml(bytes: Uint8Array): unknown {
 /** JSON's own types only, bounded in depth. */
 function requirePlain(value: unknown, depth: number): void {
   if (depth > MAX_JSON_DEPTH) {
-    throw new ApiProblem(400, "too_deep", `the body is nested deeper than ${MAX_JSON_DEPTH} levels`);
+    throw new ApiProblem(
+      400,
+      "too_deep",
+      `the body is nested deeper than ${MAX_JSON_DEPTH} levels`,
+    );
   }
   if (value === null || typeof value === "string" || typeof value === "boolean") return;
   if (typeof value === "number") {

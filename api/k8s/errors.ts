@@ -14,9 +14,13 @@ export function notFound(resource: ResourceDefinition, name: string): StatusErro
 }
 
 export function alreadyExists(resource: ResourceDefinition, name: string): StatusError {
-  return new StatusError("AlreadyExists", `${qualifiedResource(resource)} "${name}" already exists`, {
-    details: details(resource, name),
-  });
+  return new StatusError(
+    "AlreadyExists",
+    `${qualifiedResource(resource)} "${name}" already exists`,
+    {
+      details: details(resource, name),
+    },
+  );
 }
 
 export function conflict(resource: ResourceDefinition, name: string, why: string): StatusError {

@@ -86,7 +86,9 @@ async function planReplacement(
   delete next.metadata.resourceVersion;
   delete before.metadata.resourceVersion;
   const key = objectKey(resource, namespace, name);
-  if (next.metadata.deletionTimestamp !== undefined && (next.metadata.finalizers ?? []).length === 0) {
+  if (
+    next.metadata.deletionTimestamp !== undefined && (next.metadata.finalizers ?? []).length === 0
+  ) {
     return await planRemoval(context, current, next);
   }
   if (equalJson(next, before)) {
@@ -106,7 +108,10 @@ function nameMismatch(object: string, path: string): StatusError {
 function placeIn(resource: ResourceDefinition, request: K8sRequest, given: string): string {
   if (!resource.namespaced) {
     if (given !== "") {
-      throw new StatusError("BadRequest", `${resource.kind} is not namespaced, but metadata.namespace is set`);
+      throw new StatusError(
+        "BadRequest",
+        `${resource.kind} is not namespaced, but metadata.namespace is set`,
+      );
     }
     return "";
   }

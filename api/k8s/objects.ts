@@ -115,14 +115,18 @@ export function decodeSubmitted(value: unknown, resource: ResourceDefinition): S
 
 function checkMeta(meta: SubmittedObject["metadata"], resource: ResourceDefinition): void {
   const invalid = (field: string, message: string) =>
-    new StatusError("Invalid", `${resource.kind} "${meta.name ?? ""}" is invalid: ${field}: ${message}`, {
-      details: {
-        name: meta.name ?? "",
-        group: resource.group,
-        kind: resource.kind,
-        causes: [{ reason: "FieldValueInvalid", message, field }],
+    new StatusError(
+      "Invalid",
+      `${resource.kind} "${meta.name ?? ""}" is invalid: ${field}: ${message}`,
+      {
+        details: {
+          name: meta.name ?? "",
+          group: resource.group,
+          kind: resource.kind,
+          causes: [{ reason: "FieldValueInvalid", message, field }],
+        },
       },
-    });
+    );
   for (const [key, value] of Object.entries(meta.labels ?? {})) {
     if (!isQualifiedName(key)) throw invalid("metadata.labels", `${key}: not a qualified name`);
     if (!isLabelValue(value)) throw invalid("metadata.labels", `${key}: not a label value`);

@@ -49,7 +49,12 @@ export function chooseName(
     chosen = `${generateName.slice(0, limit)}${suffix}`;
   }
   if (chosen === "") {
-    throw invalid(resource, "", "metadata.name", "Required value: name or generateName is required");
+    throw invalid(
+      resource,
+      "",
+      "metadata.name",
+      "Required value: name or generateName is required",
+    );
   }
   const problem = nameProblem(chosen, resource.nameRule);
   if (problem !== undefined) {
@@ -67,8 +72,14 @@ export function prepareCreate(
   sources: Sources,
 ): KubernetesObject {
   const { apiVersion, kind, metadata: given, status, ...rest } = submitted;
-  if (given.resourceVersion !== undefined && given.resourceVersion !== null && given.resourceVersion !== "") {
-    throw new StatusError("BadRequest", "resourceVersion should not be set on objects to be created");
+  if (
+    given.resourceVersion !== undefined && given.resourceVersion !== null &&
+    given.resourceVersion !== ""
+  ) {
+    throw new StatusError(
+      "BadRequest",
+      "resourceVersion should not be set on objects to be created",
+    );
   }
   const metadata: ObjectMeta = {
     name,
@@ -140,7 +151,12 @@ export function prepareUpdate(
 
 function withStatus(object: KubernetesObject, status: unknown): KubernetesObject {
   const { status: _, ...rest } = object;
-  const next: KubernetesObject = { ...rest, apiVersion: object.apiVersion, kind: object.kind, metadata: object.metadata };
+  const next: KubernetesObject = {
+    ...rest,
+    apiVersion: object.apiVersion,
+    kind: object.kind,
+    metadata: object.metadata,
+  };
   if (status !== undefined) next["status"] = status;
   return next;
 }
@@ -204,14 +220,22 @@ function secretData(object: KubernetesObject, resource: ResourceDefinition): Kub
   if (stringData === undefined || stringData === null) return object;
   const name = object.metadata.name;
   const data: Record<string, unknown> = isRecord(object["data"]) ? { ...object["data"] } : {};
-  if (!isRecord(stringData)) throw invalid(resource, name, "stringData", "must be a map of strings");
+  if (!isRecord(stringData)) {
+    throw invalid(resource, name, "stringData", "must be a map of strings");
+  }
   for (const [key, value] of Object.entries(stringData)) {
     if (typeof value !== "string") {
       throw invalid(resource, name, `stringData.${key}`, "must be a string");
     }
     data[key] = new TextEncoder().encode(value).toBase64();
   }
-  return { ...rest, apiVersion: object.apiVersion, kind: object.kind, metadata: object.metadata, data };
+  return {
+    ...rest,
+    apiVersion: object.apiVersion,
+    kind: object.kind,
+    metadata: object.metadata,
+    data,
+  };
 }
 
 /** `immutable: true` on config maps and secrets cannot be taken back, nor their data changed. */

@@ -19,7 +19,9 @@ export async function readObject(
   namespace: string,
   name: string,
 ): Promise<StoredObject | undefined> {
-  const response = await store.range("k8s", { key: encodeKey(objectKey(resource, namespace, name)) });
+  const response = await store.range("k8s", {
+    key: encodeKey(objectKey(resource, namespace, name)),
+  });
   const [kv] = response.kvs;
   return kv === undefined ? undefined : StoredObject.of(resource, kv);
 }
@@ -36,7 +38,10 @@ export async function getObject(
 }
 
 /** Selectors of a list or watch as one predicate; undefined: everything. @throws {StatusError} */
-export function selection(options: RequestOptions, resource: ResourceDefinition): Predicate | undefined {
+export function selection(
+  options: RequestOptions,
+  resource: ResourceDefinition,
+): Predicate | undefined {
   const labels = parseLabelSelector(options.labelSelector ?? "");
   const fields = parseFieldSelector(options.fieldSelector ?? "", resource.kind);
   if (labels === undefined) return fields;
@@ -178,7 +183,11 @@ export function tooLarge(wanted: number, current: number): StatusError {
   return new StatusError(
     "Timeout",
     `Too large resource version: ${wanted}, current: ${current}`,
-    { details: { causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }] } },
+    {
+      details: {
+        causes: [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }],
+      },
+    },
   );
 }
 

@@ -35,7 +35,9 @@ function decodeDeleteOptions(body: unknown): DeleteOptions {
   const [issue] = result.issues;
   throw new StatusError(
     "BadRequest",
-    `DeleteOptions: field "${v.getDotPath(issue) ?? ""}": expected ${issue.expected ?? "another value"}`,
+    `DeleteOptions: field "${v.getDotPath(issue) ?? ""}": expected ${
+      issue.expected ?? "another value"
+    }`,
   );
 }
 
@@ -212,9 +214,13 @@ async function planNamespace(context: PlanContext, current: StoredObject): Promi
   const { store, table, resource, request } = context;
   const { name } = request;
   if (PERMANENT_NAMESPACES.includes(name)) {
-    throw new StatusError("Forbidden", `namespaces "${name}" is forbidden: this namespace may not be deleted`, {
-      details: { name, kind: resource.plural },
-    });
+    throw new StatusError(
+      "Forbidden",
+      `namespaces "${name}" is forbidden: this namespace may not be deleted`,
+      {
+        details: { name, kind: resource.plural },
+      },
+    );
   }
   const object = current.parse();
   const compare: Compare[] = [unchanged(current.key, current)];

@@ -17,7 +17,9 @@ export interface ResourceDefinition {
 }
 
 /** `v1`, or `apps/v1`. */
-export function apiVersionOf(resource: { readonly group: string; readonly version: string }): string {
+export function apiVersionOf(
+  resource: { readonly group: string; readonly version: string },
+): string {
   return resource.group === "" ? resource.version : `${resource.group}/${resource.version}`;
 }
 
@@ -50,7 +52,8 @@ export function createResourceTable(
   }
   return {
     all: () => definitions,
-    byPlural: (group, version, plural) => plurals.get(`${apiVersionOf({ group, version })}/${plural}`),
+    byPlural: (group, version, plural) =>
+      plurals.get(`${apiVersionOf({ group, version })}/${plural}`),
     byKind: (group, version, kind) => kinds.get(`${apiVersionOf({ group, version })}/${kind}`),
   };
 }

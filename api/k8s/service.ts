@@ -156,7 +156,10 @@ function checkTarget(request: K8sRequest, resource: ResourceDefinition): void {
   if (request.namespace !== "") {
     const problem = nameProblem(request.namespace, "label");
     if (problem !== undefined) {
-      throw new StatusError("BadRequest", `namespace "${request.namespace.slice(0, 80)}": ${problem}`);
+      throw new StatusError(
+        "BadRequest",
+        `namespace "${request.namespace.slice(0, 80)}": ${problem}`,
+      );
     }
   }
   const named = ["get", "update", "patch", "delete"].includes(request.verb);

@@ -117,7 +117,9 @@ function translate(
   const { kv, prevKv } = event;
   const was = prevKv !== undefined &&
     (predicate === undefined || predicate(StoredObject.of(resource, prevKv).parse()));
-  if (event.type === "delete") return was ? { type: "DELETED", object: last(event, resource) } : undefined;
+  if (event.type === "delete") {
+    return was ? { type: "DELETED", object: last(event, resource) } : undefined;
+  }
   const object = stored(shared, resource, kv);
   const is = predicate === undefined || predicate(object.parse());
   if (is) return { type: was ? "MODIFIED" : "ADDED", object };

@@ -4,7 +4,10 @@ import type { RequestOptions } from "../k8s/request.ts";
 import { StatusError } from "../k8s/status.ts";
 
 function invalid(name: string, value: string): StatusError {
-  return new StatusError("BadRequest", `query parameter "${name}": invalid value "${value.slice(0, 80)}"`);
+  return new StatusError(
+    "BadRequest",
+    `query parameter "${name}": invalid value "${value.slice(0, 80)}"`,
+  );
 }
 
 /** The value of a parameter that may stand once. @throws {StatusError} BadRequest */
