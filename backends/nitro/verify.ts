@@ -3,7 +3,14 @@ import type { CheckList } from "../appraisal.ts";
 import { BackendError } from "../mod.ts";
 import { AWS_NITRO_ENCLAVES_ROOT_G1 } from "../roots/mod.ts";
 import type { SignatureVerifier } from "../signatures.ts";
-import { type Certificate, type Crl, iso, verifyChain, type X509Cache } from "../x509/mod.ts";
+import {
+  type Certificate,
+  type Crl,
+  iso,
+  reportChain,
+  verifyChain,
+  type X509Cache,
+} from "../x509/mod.ts";
 import type { NitroDocument } from "./abi.ts";
 
 export interface NitroDeps {
@@ -45,9 +52,7 @@ export async function verifyDocument(
     return { leaf: undefined, expiresAt: undefined };
   }
   const [first, ...below] = bundle;
-  let broken = false;
   if (first?.fingerprint !== root.fingerprint) {
-    broken = true;
     list.fail(
       "certificate_chain",
       "wrong_root",
@@ -55,6 +60,9 @@ export async function verifyDocument(
       first?.fingerprint,
     );
   }
+  const names = [...bundle, leaf].map(({ subjectCommonName }) => subjectCommonName ?? "?").join(
+    " > ",
+  );
   const result = await verifyChain({
     leaf,
     intermediates: below.toReversed(),
@@ -65,21 +73,12 @@ export async function verifyDocument(
     verifier: deps.signatures,
     cache: deps.cache,
   });
-  for (const { code, text } of result.findings) {
-    if (code === "crl_missing") list.missing("crl", code, text, crlDemand === "require");
-    else if (code.startsWith("crl_")) list.fail("crl", code, text);
-    else {
-      broken = true;
-      list.fail("certificate_chain", code, text);
-    }
-  }
-  if (!broken) {
-    const names = [...bundle, leaf].map(({ subjectCommonName }) => subjectCommonName ?? "?").join(
-      " > ",
-    );
-    list.pass("certificate_chain", `${names}, until ${iso(result.expiresAt)}`);
-  }
-  if (!list.has("crl")) list.pass("crl", result.crlsUsed.join(", "));
+  reportChain(
+    list,
+    result,
+    crlDemand,
+    () => `${names}, until ${iso(result.expiresAt)}`,
+  );
   const good = await deps.signatures.verify(
     { kind: "ecdsa", curve: "P-384", format: "p1363" },
     leaf.spki,

@@ -6,7 +6,14 @@
 import type { CheckList } from "../appraisal.ts";
 import type { SevSnpSection } from "../policy/sev_snp.ts";
 import type { SignatureVerifier } from "../signatures.ts";
-import { type Certificate, iso, sameBytes, verifyChain, type X509Cache } from "../x509/mod.ts";
+import {
+  type Certificate,
+  iso,
+  reportChain,
+  sameBytes,
+  verifyChain,
+  type X509Cache,
+} from "../x509/mod.ts";
 import { type SnpReport, tcbBelow, tcbString, type TcbVersion, tcbVersion } from "./abi.ts";
 import type { CertificateGroup, SnpEndorsements } from "./endorsements.ts";
 import { type LeafClaims, leafClaims } from "./leaf.ts";
@@ -60,24 +67,14 @@ export async function verifyReport(
     verifier: deps.signatures,
     cache: deps.cache,
   });
-  let broken = false;
-  for (const { code, text } of result.findings) {
-    if (code === "crl_missing") list.missing("crl", code, text, section.crl === "require");
-    else if (code.startsWith("crl_")) list.fail("crl", code, text);
-    else {
-      broken = true;
-      list.fail("certificate_chain", code, text);
-    }
-  }
-  if (!broken) {
-    list.pass(
-      "certificate_chain",
-      `${chain.root.subjectCommonName} > ${chain.intermediate.subjectCommonName} > ${leaf.subjectCommonName}, until ${
-        iso(Math.min(leaf.notAfter, chain.intermediate.notAfter, chain.root.notAfter))
-      }`,
-    );
-  }
-  if (!list.has("crl")) list.pass("crl", result.crlsUsed.join(", "));
+  const names = [chain.root, chain.intermediate, leaf];
+  reportChain(
+    list,
+    result,
+    section.crl,
+    () =>
+      `${names.map((each) => each.subjectCommonName).join(" > ")}, until ${iso(result.expiresAt)}`,
+  );
   await checkSignature(report, leaf, list, deps);
   checkTcb(report, claims, product, list);
   checkChipId(report, claims, list);
@@ -99,7 +96,7 @@ function checkFormat(report: SnpReport, list: CheckList): void {
     "reserved",
     "reserved_not_zero",
     "fields that must be zero are not",
-    reserved.length === 0 ? undefined : reserved.join(", "),
+    reserved.length === 0 ? "all zero" : reserved.join(", "),
   );
   list.expect(
     report.policy.reservedOne,

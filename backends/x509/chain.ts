@@ -269,6 +269,42 @@ function unknownCritical(crl: Crl): string | undefined {
   return crl.criticalEntryExtension;
 }
 
+/** Where the outcome of a chain goes: a `CheckList`. */
+interface ChainChecks {
+  pass(id: string, value?: string): void;
+  fail(id: string, code: string, text: string, value?: string): void;
+  missing(id: string, code: string, text: string, demanded: boolean): void;
+}
+
+/**
+ * Tells a chain's findings as the checks `certificate_chain` and `crl`.
+ * @param demand whether the policy demands revocation lists
+ */
+export function reportChain(
+  list: ChainChecks,
+  result: ChainResult,
+  demand: "require" | "if_given",
+  describe: () => string,
+): void {
+  const missing: string[] = [];
+  let chainHolds = true;
+  let listsHold = true;
+  for (const { code, text } of result.findings) {
+    if (code === "crl_missing") missing.push(text);
+    else if (code.startsWith("crl_")) {
+      listsHold = false;
+      list.fail("crl", code, text);
+    } else {
+      chainHolds = false;
+      list.fail("certificate_chain", code, text);
+    }
+  }
+  if (chainHolds) list.pass("certificate_chain", describe());
+  if (missing.length > 0) {
+    list.missing("crl", "crl_missing", missing.join("; "), demand === "require");
+  } else if (listsHold) list.pass("crl", result.crlsUsed.join(", "));
+}
+
 /** Byte equality; not for secrets. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);

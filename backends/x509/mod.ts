@@ -15,6 +15,7 @@ export {
   type ChainResult,
   type ChainRules,
   iso,
+  reportChain,
   sameBytes,
   verifyCertificateSignature,
   verifyChain,
