@@ -221,12 +221,18 @@ function addJson(sink: Sink, source: string, text: string): void {
 }
 
 /**
- * A chain as quotes and bundles carry it: PEM, or DER one after the other.
+ * A chain as quotes and bundles carry it: PEM with nothing but white space around its blocks (and
+ * the zero byte of a C string), or DER one after the other.
  * @throws {BackendError} `malformed`.
  */
 export function parseChain(data: Bytes): Certificate[] {
   if (data[0] === TAG.sequence) return parseDerCertificates(data);
   const text = new TextDecoder("latin1").decode(trimmed(data));
+  if (
+    !/^\s*(?:-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----\s*)+$/.test(text)
+  ) {
+    throw new BackendError("malformed", "PEM: certificates and nothing else are wanted");
+  }
   return pemBlocks(text, 16).map(({ label, data: der }) => {
     if (label !== "CERTIFICATE") {
       throw new BackendError("malformed", `PEM: ${label} where a certificate belongs`);

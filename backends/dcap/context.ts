@@ -2,7 +2,13 @@
 import type { Bytes } from "../mod.ts";
 import { INTEL_SGX_ROOT_CA, type PinnedCertificate } from "../roots/mod.ts";
 import type { SignatureVerifier } from "../signatures.ts";
-import { type Certificate, iso, parseCertificate, verifyChain } from "../x509/mod.ts";
+import {
+  type Certificate,
+  iso,
+  parseCertificate,
+  verifyCertificateSignature,
+  verifyChain,
+} from "../x509/mod.ts";
 import type { ChainFinding, Crl } from "../x509/mod.ts";
 import type { DcapCache } from "./cache.ts";
 import { digest } from "./cache.ts";
@@ -107,7 +113,7 @@ export async function verifyDcapChain(
     });
   }
   const root = rest[authorities];
-  if (root !== undefined) problems.push(...rootProblems(context.root, root, now));
+  if (root !== undefined) problems.push(...await rootProblems(context, root, now));
   if (rest.length > authorities + 1) {
     problems.push({
       code: "extra_certificate",
@@ -150,15 +156,20 @@ export async function verifyDcapChain(
   };
 }
 
-function rootProblems(pinned: Certificate, given: Certificate, now: number): ChainProblem[] {
+async function rootProblems(
+  { root: pinned, signatures, cache }: DcapContext,
+  given: Certificate,
+  now: number,
+): Promise<ChainProblem[]> {
   if (given.fingerprint === pinned.fingerprint) return [];
   const sameKey = given.spki.toHex() === pinned.spki.toHex() &&
     given.subject.toHex() === pinned.subject.toHex() &&
-    given.issuer.toHex() === pinned.subject.toHex();
+    given.issuer.toHex() === pinned.subject.toHex() &&
+    await verifyCertificateSignature(given, pinned, signatures, cache?.x509);
   if (!sameKey) {
     return [{
       code: "root_mismatch",
-      text: `the chain ends at "${given.subjectName}" with another key than the pinned root`,
+      text: `the chain ends at "${given.subjectName}" that is not the pinned root`,
     }];
   }
   if (now >= given.notBefore && now <= given.notAfter) return [];

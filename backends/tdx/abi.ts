@@ -144,7 +144,8 @@ export function tdReportClaims(report: TdReport): Readonly<Record<string, unknow
     mr_seam: report.mrSeam.toHex(),
     mr_signer_seam: report.mrSignerSeam.toHex(),
     seam_attributes: report.seamAttributes.toHex(),
-    td_attributes: report.tdAttributes.toHex(),
+    // As a number, so that bit 28 reads 10000000.
+    td_attributes: report.attributes.toString(16).padStart(16, "0"),
     td_debug: is(TD_ATTRIBUTE.DEBUG),
     sept_ve_disable: is(TD_ATTRIBUTE.SEPT_VE_DISABLE),
     migratable: is(TD_ATTRIBUTE.MIGRATABLE),
