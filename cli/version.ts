@@ -12,8 +12,8 @@ export const version: Command = {
     const facts: Record<string, string> = { version: VERSION };
     if (switches.has("verbose")) {
       const { selectAead } = await import("../store/mod.ts");
-      const aead = await selectAead();
-      facts["aead"] = aead.name;
+      const aead = selectAead();
+      facts["aead"] = `${aead.provider.name} (${aead.detail})`;
       facts["form"] = io.env["NAUTILUS_FORM"] ?? (Deno.build.standalone ? "compiled" : "source");
       facts["deno"] = Deno.version.deno;
       facts["v8"] = Deno.version.v8;

@@ -1,0 +1,205 @@
+/** A node opened: TEE, store, sealed configuration, identity. What `serve` and `attest` share. */
+import type { Logger } from "@logtape/logtape";
+import { createNodeAttestor, nodeIdentity } from "../api/node_attestor.ts";
+import type { NodeAttestor, TeeFacts } from "../api/deps.ts";
+import { hardwareFactories } from "../backends/hardware.ts";
+import { BackendError, type Bytes, type TeeBackend } from "../backends/mod.ts";
+import { createProbeHost } from "../backends/probe.ts";
+import { createRegistry } from "../backends/registry.ts";
+import { createSimulationFactory } from "../backends/simulation/backend.ts";
+import { measureProgram } from "../backends/simulation/program.ts";
+import { type Config, ConfigError } from "../config.ts";
+import {
+  acquireDataDirLock,
+  openSqliteLog,
+  openStore,
+  selectAead,
+  type Store,
+  StoreError,
+} from "../store/mod.ts";
+import { runningProgram } from "./program.ts";
+import { makePrivateDirectory } from "./runtime_files.ts";
+import { reconcileConfig, type SealedConfig } from "./sealed_config.ts";
+import type { Step } from "./steps.ts";
+
+export interface OpenNode extends AsyncDisposable {
+  readonly tee: TeeFacts;
+  readonly store: Store;
+  readonly sealed: SealedConfig;
+  readonly attestor: NodeAttestor;
+}
+
+export interface OpenNodeOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly step: Step;
+  readonly spawnWorker: (name: string) => Worker;
+  /** `open` refuses where there is no store; `read-only` also changes nothing in it. */
+  readonly mode: "create-or-open" | "open" | "read-only";
+}
+
+const REATTEST_AFTER_MS = 3_600_000;
+
+export function systemRandom(length: number): Bytes {
+  return crypto.getRandomValues(new Uint8Array(length));
+}
+
+/** The master's file in the data directory. */
+export function storePath(config: Config): string {
+  return `${config.dataDir}/store.sqlite`;
+}
+
+/** The TEE and the store of a data directory that nobody else holds. */
+export interface OpenData extends AsyncDisposable {
+  readonly tee: TeeBackend;
+  readonly store: Store;
+}
+
+/**
+ * Takes the lock, opens TEE and store. What was opened is closed again when a later step fails.
+ * @throws {ConfigError | BootError}
+ */
+export async function openData(options: OpenNodeOptions): Promise<OpenData> {
+  const { config, step } = options;
+  await using undo = new AsyncDisposableStack();
+  await step("data directory", async () => {
+    if (options.mode === "create-or-open") await makePrivateDirectory(config.dataDir);
+    else await refuseWithoutStore(config);
+    undo.use(await acquireDataDirLock(config.dataDir));
+  }, () => ({ path: config.dataDir }));
+  const tee = undo.use(await step("tee", () => openTee(options), ({ kind }) => ({ kind })));
+  const store = undo.use(
+    await step("store", () => openSealedStore(options, tee), (opened) => ({
+      store_id: opened.storeId.toHex(),
+      sequence: opened.head().sequence.toString(),
+    })),
+  );
+  const opened = undo.move();
+  return { tee, store, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+}
+
+/**
+ * Opens the node, up to its first evidence.
+ * @throws {ConfigError | BootError}
+ */
+export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
+  const { config, log, step } = options;
+  await using undo = new AsyncDisposableStack();
+  const { tee, store } = undo.use(await openData(options));
+  const { sealed, digest, changed } = await step(
+    "configuration",
+    () => reconcileConfig(store, config, tee.kind === "SIMULATION"),
+    (result) => ({ digest: result.digest.toHex() }),
+  );
+  if (changed) log.info("configuration sealed", { config_digest: digest.toHex() });
+  const measurement = await step("measurement", () => tee.measurement(), (value) => ({
+    measurement: value.toHex(),
+  }));
+  const facts: TeeFacts = {
+    kind: tee.kind,
+    securityLevel: tee.securityLevel,
+    covers: tee.covers,
+    measurement,
+    sealPolicies: tee.sealer?.policies,
+    attests: tee.attester !== undefined,
+  };
+  const attestor = await step("attestation", async () => {
+    if (tee.attester === undefined) {
+      throw new BackendError("unavailable", `${tee.kind} gives no evidence`, { kind: tee.kind });
+    }
+    const made = createNodeAttestor({
+      tee: facts,
+      attester: tee.attester,
+      identity: nodeIdentity(await store.secret("identity")),
+      tls: undefined,
+      configDigest: digest,
+      storeId: store.storeId,
+      incarnation: store.incarnation,
+      bootId: systemRandom(16),
+      storeHead: () => store.head(),
+      clock: Date.now,
+      reattestAfterMs: REATTEST_AFTER_MS,
+    });
+    await made.attestation(undefined);
+    return made;
+  }, ({ enclaveId }) => ({ enclave_id: enclaveId }));
+  const opened = undo.move();
+  return {
+    tee: facts,
+    store,
+    sealed,
+    attestor,
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+  };
+}
+
+/** Looking for a store makes nothing: a mistyped directory stays as it was. */
+async function refuseWithoutStore(config: Config): Promise<void> {
+  if (await exists(storePath(config))) return;
+  throw new StoreError("keyring_missing", `there is no store in ${config.dataDir}`, {
+    hint: "set --data-dir to the data directory of a master; `nautilus serve` makes a new one",
+  });
+}
+
+async function openTee({ config, log, spawnWorker }: OpenNodeOptions): Promise<TeeBackend> {
+  const measurement = measureProgram(runningProgram());
+  measurement.catch(() => {}); // awaited, and thrown, when the backend asks for it
+  const registry = createRegistry(
+    hardwareFactories({ host: createProbeHost(), spawnWorker, random: systemRandom }),
+    createSimulationFactory({
+      measureProgram: () => measurement,
+      random: systemRandom,
+      clock: Date.now,
+    }),
+  );
+  const { factory, detections } = await registry.select(config.teeMode);
+  for (const { kind, probe } of detections) {
+    log.debug("probed {kind}: {reason}", { kind, reason: probe.reason });
+  }
+  return await factory.open(
+    factory.kind === "SIMULATION"
+      ? { dataDir: config.dataDir, create: !await exists(storePath(config)) }
+      : {},
+  );
+}
+
+async function openSealedStore(options: OpenNodeOptions, tee: TeeBackend): Promise<Store> {
+  const { config, spawnWorker, mode } = options;
+  if (tee.sealer === undefined) {
+    throw new BackendError("policy_unsupported", `${tee.kind} has no sealing key`, {
+      kind: tee.kind,
+      hint: "this release cannot bring keys to such a TEE yet",
+    });
+  }
+  const sealPolicy = config.sealPolicy !== "default"
+    ? config.sealPolicy
+    : tee.kind === "SIMULATION"
+    ? "signer"
+    : "measurement";
+  if (!tee.sealer.policies.includes(sealPolicy)) {
+    throw new ConfigError(
+      `--seal-policy: ${tee.kind} cannot honour "${sealPolicy}"; ` +
+        `it can: ${tee.sealer.policies.join(", ")}`,
+    );
+  }
+  return await openStore({
+    log: openSqliteLog({ path: storePath(config), spawnWorker }),
+    aead: selectAead().provider,
+    sealer: tee.sealer,
+    sealPolicy,
+    clock: Date.now,
+    random: systemRandom,
+    mode: mode === "create-or-open" ? mode : "open",
+    readOnly: mode === "read-only",
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,189 @@
+/** `nautilus serve`: the master, from the TEE up to the listener, and down again. */
+import { createApp } from "../api/app.ts";
+import { createChainExecutor } from "../api/chain_executor.ts";
+import { DEFAULT_LIMITS } from "../api/deps.ts";
+import { createAuthorizer } from "../api/k8s/authorize.ts";
+import { createK8sService } from "../api/k8s/service.ts";
+import { type ApiServer, DEFAULT_SERVER_LIMITS, listen } from "../api/server.ts";
+import { createSessionTokens, createTokenCheck } from "../api/session_tokens.ts";
+import { openWorkers, type Workers } from "../api/workers.ts";
+import { type Config, ConfigError } from "../config.ts";
+import { VERSION } from "../version.ts";
+import { banner } from "./banner.ts";
+import { openChain } from "./chain.ts";
+import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
+import { startLogging } from "./logging.ts";
+import { openNode, systemRandom } from "./node.ts";
+import {
+  adminKubeconfig,
+  type Endpoints,
+  formatListen,
+  makePrivateDirectory,
+  removeFile,
+  replaceFile,
+} from "./runtime_files.ts";
+import { loadSettings, settingsHelp } from "./settings.ts";
+import { createSteps } from "./steps.ts";
+import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
+import type { Logger } from "@logtape/logtape";
+
+const SESSION_TTL_MS = 3_600_000;
+const REVALIDATE_AFTER_MS = 60_000;
+const SWEEP_INTERVAL_MS = 1_000;
+/** Of the 10 s that stopping may take: the rest is for the chain reader and the log. */
+const DRAIN_MS = 7_000;
+
+export const serve: Command = {
+  name: "serve",
+  summary: "Run the master.",
+  usage: ["Usage: nautilus serve [SETTINGS]", "", settingsHelp()].join("\n"),
+  async run(io) {
+    const { config } = await loadSettings(io, io.args);
+    refuseUnfinished(config);
+    await using logging = await startLogging({
+      level: config.logLevel,
+      terminal: io.stderrIsTerminal,
+      write: io.stderr,
+      fields: { node_id: config.nodeId, tee_mode: config.teeMode },
+    });
+    using stop = watchStopSignals();
+    return await runMaster(io, config, logging.log, stop);
+  },
+};
+
+/** What this build cannot do yet is refused, not ignored. */
+function refuseUnfinished(config: Config): void {
+  if (config.tlsListen !== undefined) {
+    throw new ConfigError("--tls-listen: this release has no TLS listener yet; leave it off");
+  }
+  if (config.etcdListen !== undefined) {
+    throw new ConfigError("--etcd-listen: this release has no etcd listener yet; leave it off");
+  }
+}
+
+async function runMaster(
+  io: CommandIo,
+  config: Config,
+  bootLog: Logger,
+  stop: StopSignal,
+): Promise<ExitCode> {
+  const step = createSteps(
+    bootLog,
+    () => performance.now(),
+    (error) => error instanceof ConfigError,
+  );
+  await using node = await openNode({
+    config,
+    log: bootLog,
+    step,
+    spawnWorker: io.spawnWorker,
+    mode: "create-or-open",
+  });
+  const { store, sealed, tee } = node;
+  const log = bootLog.with({ tee_type: tee.kind });
+  if (tee.kind === "SIMULATION") {
+    log.warn("simulation: nothing here is protected; a production policy refuses this node");
+  }
+  const k8s = createK8sService({
+    store,
+    clock: Date.now,
+    random: systemRandom,
+    authorizer: createAuthorizer(sealed.grants),
+  });
+  await using chain = await step(
+    "admission",
+    () => openChain(sealed, log),
+    ({ state }) => ({ state }),
+  );
+  const workers = await openWorkers({
+    store,
+    clock: Date.now,
+    sessions: createSessionTokens(await store.secret("session-token"), systemRandom),
+    validator: chain.validator,
+    heartbeatTimeoutMs: config.heartbeatTimeoutSeconds * 1000,
+    sessionTtlMs: SESSION_TTL_MS,
+    revalidateAfterMs: REVALIDATE_AFTER_MS,
+  });
+  await k8s.bootstrap();
+  const executor = createChainExecutor({ store, k8s, workers, clock: Date.now, log });
+  const listener = chain.listener(executor);
+  const adminToken = (await store.secret("admin-token")).toHex();
+  const server = await step("api", () =>
+    listen(
+      createApp({
+        version: VERSION,
+        log,
+        clock: Date.now,
+        random: systemRandom,
+        store,
+        tee,
+        attestor: node.attestor,
+        chain: listener.view,
+        chainTrust: chain.trust,
+        rollbackProtection: () => ({ level: "none", anchoredSequence: undefined }),
+        admission: chain.validator === undefined ? "not_configured" : "configured",
+        workers,
+        k8s,
+        isAdminToken: createTokenCheck(adminToken),
+        stopping: () => stop.requested,
+        limits: DEFAULT_LIMITS,
+      }),
+      { ...config.listen, tls: undefined, limits: DEFAULT_SERVER_LIMITS, log },
+    ), ({ url }) => ({ url }));
+  const files = await writeRuntimeFiles(config, server, adminToken);
+  const stopChain = listener.start();
+  const sweeping = setInterval(() => sweep(workers, log), SWEEP_INTERVAL_MS);
+  io.stdout(banner({ version: VERSION, config, tee, store, server, chain, files }));
+  log.info("ready", { ms: Math.round(Date.now() - io.startedAt), url: server.url });
+
+  await stop.wait();
+  log.info("stopping: no new connections, open requests are finished", { drain_ms: DRAIN_MS });
+  clearInterval(sweeping);
+  const [{ cut }] = await Promise.all([server.close(DRAIN_MS), stopChain()]);
+  await removeFile(files.endpoints);
+  log.info("stopped", { connections_cut: cut });
+  return EXIT.done;
+}
+
+export interface RuntimeFiles {
+  readonly endpoints: string;
+  /** The simulation only. */
+  readonly kubeconfig: string | undefined;
+}
+
+async function writeRuntimeFiles(
+  config: Config,
+  server: ApiServer,
+  adminToken: string,
+): Promise<RuntimeFiles> {
+  const runtimeDir = config.runtimeDir ?? `${config.dataDir}/run`;
+  await makePrivateDirectory(runtimeDir);
+  const endpoints: Endpoints = {
+    pid: Deno.pid,
+    listen: formatListen(server),
+    url: server.url,
+    tls_listen: null,
+    etcd_listen: null,
+  };
+  const files = {
+    endpoints: `${runtimeDir}/endpoints.json`,
+    kubeconfig: `${config.dataDir}/admin.kubeconfig`,
+  };
+  await replaceFile(files.endpoints, JSON.stringify(endpoints, null, 2) + "\n");
+  await replaceFile(
+    files.kubeconfig,
+    adminKubeconfig({ server: server.url, token: adminToken, certificateAuthority: undefined }),
+  );
+  return files;
+}
+
+/** Failures of one round are told and tried again in the next; the sessions keep their own ends. */
+function sweep(workers: Workers, log: Logger): void {
+  workers.sweep().then(
+    ({ lost, refused }) => {
+      for (const worker of lost) log.warn("a worker is lost: no heartbeat", { worker });
+      for (const worker of refused) log.warn("a worker lost its admission", { worker });
+    },
+    (error: unknown) => log.error("workers could not be looked through: {error}", { error }),
+  );
+}
