@@ -20,6 +20,7 @@ import { checkTxn } from "./requests.ts";
 import { type Applied, type Change, TxnRunner } from "./txn.ts";
 import type {
   KeyspaceName,
+  KeyStatus,
   RangeRequest,
   RangeResponse,
   SecretPurpose,
@@ -206,6 +207,19 @@ export class SealedStore implements Store {
       ? keyring.storeId
       : Uint8Array.fromHex(keyring.body.generation);
     return Promise.resolve(deriveKey(keyring.kek, salt, `secret/${purpose}`));
+  }
+
+  keyStatus(): KeyStatus {
+    const { body } = this.#parts.keyring;
+    return {
+      keyringVersion: body.version,
+      wraps: body.wraps.map((wrap) =>
+        wrap.type === "sealer"
+          ? { type: wrap.type, policy: wrap.policy }
+          : { type: wrap.type, recipient: wrap.recipient }
+      ),
+      deks: body.deks.map(({ id, state }) => ({ id, state })),
+    };
   }
 
   stats(): StoreStats {

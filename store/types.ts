@@ -167,6 +167,7 @@ export interface Store extends AsyncDisposable {
   /** Set when a write failed or the disk was caught lying: from then on every call throws this. */
   readonly failure: StoreError | undefined;
   stats(): StoreStats;
+  keyStatus(): KeyStatus;
 }
 
 export interface StoreStats {
@@ -174,4 +175,16 @@ export interface StoreStats {
   readonly keys: Readonly<Record<KeyspaceName, number>>;
   readonly liveRecords: number;
   readonly recordKeyUses: number;
+}
+
+/** The key ring as it may be shown: ids, states, to whom the KEK is wrapped; no key. */
+export interface KeyStatus {
+  /** Rises with every change of the key ring. */
+  readonly keyringVersion: number;
+  readonly wraps: readonly (
+    | { readonly type: "sealer"; readonly policy: "measurement" | "signer" }
+    /** SHA-256 of the recovery public key, hex. */
+    | { readonly type: "recovery"; readonly recipient: string }
+  )[];
+  readonly deks: readonly { readonly id: number; readonly state: "active" | "retired" }[];
 }
