@@ -1,11 +1,10 @@
 /** `nautilus attest`: evidence of this node, from the running master or from its data directory. */
 import * as v from "valibot";
 import type { AttestationBundle } from "../backends/attestation.ts";
-import type { Config } from "../config.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
 import { openNode } from "./node.ts";
 import { withNodeOptions } from "./offline.ts";
-import { replaceFile } from "./runtime_files.ts";
+import { replaceFile, runtimeDirectory } from "./runtime_files.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 
 const TIMEOUT_MS = 90_000;
@@ -31,7 +30,7 @@ export const attest: Command = {
       throw new UsageError(`--nonce "${nonceText}": 8 to 64 bytes in hex are wanted`);
     }
     const nonce = Uint8Array.fromHex(nonceText);
-    const running = await runningMaster(config);
+    const running = await runningMaster(runtimeDirectory(config, io));
     const bundle = running === undefined
       ? await withNodeOptions(io, config, "open", async (options): Promise<AttestationBundle> => {
         await using node = await openNode(options);
@@ -47,8 +46,8 @@ export const attest: Command = {
 };
 
 /** Where the master of this data directory listens; undefined where none left its endpoints. */
-async function runningMaster(config: Config): Promise<string | undefined> {
-  const path = `${config.runtimeDir ?? `${config.dataDir}/run`}/endpoints.json`;
+async function runningMaster(runtimeDir: string): Promise<string | undefined> {
+  const path = `${runtimeDir}/endpoints.json`;
   let text: string;
   try {
     text = await Deno.readTextFile(path);

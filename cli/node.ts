@@ -3,7 +3,7 @@ import type { Logger } from "@logtape/logtape";
 import { createNodeAttestor, nodeIdentity } from "../api/node_attestor.ts";
 import type { NodeAttestor, TeeFacts } from "../api/deps.ts";
 import { hardwareFactories } from "../backends/hardware.ts";
-import { BackendError, type Bytes, type TeeBackend } from "../backends/mod.ts";
+import { BackendError, type BackendFactory, type Bytes, type TeeBackend } from "../backends/mod.ts";
 import { createProbeHost } from "../backends/probe.ts";
 import { createRegistry } from "../backends/registry.ts";
 import { createSimulationFactory } from "../backends/simulation/backend.ts";
@@ -62,12 +62,16 @@ export interface OpenData extends AsyncDisposable {
 export async function openData(options: OpenNodeOptions): Promise<OpenData> {
   const { config, step } = options;
   await using undo = new AsyncDisposableStack();
+  // Asked before anything is made: where there is no TEE, nothing is left behind.
+  const factory = await step("detect", () => selectTee(options), ({ kind }) => ({ kind }));
   await step("data directory", async () => {
     if (options.mode === "create-or-open") await makePrivateDirectory(config.dataDir);
     else await refuseWithoutStore(config);
     undo.use(await acquireDataDirLock(config.dataDir));
   }, () => ({ path: config.dataDir }));
-  const tee = undo.use(await step("tee", () => openTee(options), ({ kind }) => ({ kind })));
+  const tee = undo.use(
+    await step("tee", () => openTee(factory, config), ({ kind, covers }) => ({ kind, covers })),
+  );
   const store = undo.use(
     await step("store", () => openSealedStore(options, tee), (opened) => ({
       store_id: opened.storeId.toHex(),
@@ -141,8 +145,10 @@ async function refuseWithoutStore(config: Config): Promise<void> {
   });
 }
 
-async function openTee({ config, log, spawnWorker }: OpenNodeOptions): Promise<TeeBackend> {
-  const measurement = measureProgram(runningProgram());
+async function selectTee({ config, log, spawnWorker }: OpenNodeOptions): Promise<BackendFactory> {
+  const measurement = config.teeMode === "simulation"
+    ? measureProgram(runningProgram())
+    : Promise.reject(new TypeError("only the simulation measures the program itself"));
   measurement.catch(() => {}); // awaited, and thrown, when the backend asks for it
   const registry = createRegistry(
     hardwareFactories({ host: createProbeHost(), spawnWorker, random: systemRandom }),
@@ -156,11 +162,22 @@ async function openTee({ config, log, spawnWorker }: OpenNodeOptions): Promise<T
   for (const { kind, probe } of detections) {
     log.debug("probed {kind}: {reason}", { kind, reason: probe.reason });
   }
-  return await factory.open(
-    factory.kind === "SIMULATION"
-      ? { dataDir: config.dataDir, create: !await exists(storePath(config)) }
-      : {},
-  );
+  return factory;
+}
+
+async function openTee(factory: BackendFactory, config: Config): Promise<TeeBackend> {
+  if (factory.kind !== "SIMULATION") {
+    // Nobody has appraised this TEE's evidence yet: a fake device would pass for hardware.
+    throw new BackendError(
+      "not_landed",
+      `this release cannot appraise its own ${factory.kind} yet`,
+      {
+        kind: factory.kind,
+        hint: "TEE_MODE=simulation runs without a TEE, and protects nothing",
+      },
+    );
+  }
+  return await factory.open({ dataDir: config.dataDir, create: !await exists(storePath(config)) });
 }
 
 async function openSealedStore(options: OpenNodeOptions, tee: TeeBackend): Promise<Store> {

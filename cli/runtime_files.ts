@@ -1,5 +1,5 @@
 /** What a running master leaves in its runtime and data directory for its clients. */
-import type { ListenAddress } from "../config.ts";
+import type { Config, ListenAddress } from "../config.ts";
 
 /** `endpoints.json`: where this master really listens. */
 export interface Endpoints {
@@ -9,6 +9,20 @@ export interface Endpoints {
   readonly url: string;
   readonly tls_listen: string | null;
   readonly etcd_listen: string | null;
+}
+
+/**
+ * The runtime directory: as set; in the simulation below the data directory; else on tmpfs, root's
+ * or the user's.
+ */
+export function runtimeDirectory(
+  config: Pick<Config, "runtimeDir" | "dataDir" | "teeMode">,
+  host: { readonly isRoot: boolean; readonly env: Readonly<Record<string, string>> },
+): string {
+  if (config.runtimeDir !== undefined) return config.runtimeDir;
+  if (config.teeMode === "simulation") return `${config.dataDir}/run`;
+  const userRuntime = host.env["XDG_RUNTIME_DIR"];
+  return host.isRoot || !userRuntime ? "/run/nautilus" : `${userRuntime}/nautilus`;
 }
 
 /** `127.0.0.1:8080`, `[::1]:8080`. */

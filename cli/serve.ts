@@ -1,7 +1,7 @@
 /** `nautilus serve`: the master, from the TEE up to the listener, and down again. */
 import { createApp } from "../api/app.ts";
 import { createChainExecutor } from "../api/chain_executor.ts";
-import { DEFAULT_LIMITS } from "../api/deps.ts";
+import { DEFAULT_LIMITS, type TeeFacts } from "../api/deps.ts";
 import { createAuthorizer } from "../api/k8s/authorize.ts";
 import { createK8sService } from "../api/k8s/service.ts";
 import { type ApiServer, DEFAULT_SERVER_LIMITS, listen } from "../api/server.ts";
@@ -21,6 +21,7 @@ import {
   makePrivateDirectory,
   removeFile,
   replaceFile,
+  runtimeDirectory,
 } from "./runtime_files.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 import { createSteps } from "./steps.ts";
@@ -108,6 +109,7 @@ async function runMaster(
   const executor = createChainExecutor({ store, k8s, workers, clock: Date.now, log });
   const listener = chain.listener(executor);
   const adminToken = (await store.secret("admin-token")).toHex();
+  refusePlainHttp(tee);
   const server = await step("api", () =>
     listen(
       createApp({
@@ -130,7 +132,13 @@ async function runMaster(
       }),
       { ...config.listen, tls: undefined, limits: DEFAULT_SERVER_LIMITS, log },
     ), ({ url }) => ({ url }));
-  const files = await writeRuntimeFiles(config, server, adminToken);
+  const files = await writeRuntimeFiles(
+    runtimeDirectory(config, io),
+    tee.kind === "SIMULATION"
+      ? { path: `${config.dataDir}/admin.kubeconfig`, adminToken }
+      : undefined,
+    server,
+  );
   const stopChain = listener.start();
   const sweeping = setInterval(() => sweep(workers, log), SWEEP_INTERVAL_MS);
   io.stdout(banner({ version: VERSION, config, tee, store, server, chain, files }));
@@ -151,13 +159,21 @@ export interface RuntimeFiles {
   readonly kubeconfig: string | undefined;
 }
 
+/** Whoever carries plain HTTP reads it: allowed where nobody is protected, or the kernel is inside. */
+function refusePlainHttp(tee: TeeFacts): void {
+  if (tee.kind === "SIMULATION" || tee.covers === "image") return;
+  throw new ConfigError(
+    `--listen: plain HTTP is refused on ${tee.kind}, whose measurement covers ${tee.covers}; ` +
+      "this release has no TLS listener yet",
+  );
+}
+
 async function writeRuntimeFiles(
-  config: Config,
+  directory: string,
+  kubeconfig: { readonly path: string; readonly adminToken: string } | undefined,
   server: ApiServer,
-  adminToken: string,
 ): Promise<RuntimeFiles> {
-  const runtimeDir = config.runtimeDir ?? `${config.dataDir}/run`;
-  await makePrivateDirectory(runtimeDir);
+  await makePrivateDirectory(directory);
   const endpoints: Endpoints = {
     pid: Deno.pid,
     listen: formatListen(server),
@@ -165,16 +181,19 @@ async function writeRuntimeFiles(
     tls_listen: null,
     etcd_listen: null,
   };
-  const files = {
-    endpoints: `${runtimeDir}/endpoints.json`,
-    kubeconfig: `${config.dataDir}/admin.kubeconfig`,
-  };
-  await replaceFile(files.endpoints, JSON.stringify(endpoints, null, 2) + "\n");
-  await replaceFile(
-    files.kubeconfig,
-    adminKubeconfig({ server: server.url, token: adminToken, certificateAuthority: undefined }),
-  );
-  return files;
+  const path = `${directory}/endpoints.json`;
+  await replaceFile(path, JSON.stringify(endpoints, null, 2) + "\n");
+  if (kubeconfig !== undefined) {
+    await replaceFile(
+      kubeconfig.path,
+      adminKubeconfig({
+        server: server.url,
+        token: kubeconfig.adminToken,
+        certificateAuthority: undefined,
+      }),
+    );
+  }
+  return { endpoints: path, kubeconfig: kubeconfig?.path };
 }
 
 /** Failures of one round are told and tried again in the next; the sessions keep their own ends. */
