@@ -57,8 +57,13 @@ export interface SealTokenValidator extends TokenValidator {
    * The decision on a token whose holder has proved itself in another way (a wallet signature).
    *
    * @param tokenId 0x + 64 hex
+   * @param options `fresh`: read the chain, whatever is remembered
    */
-  check(tokenId: string, nodeId: string): Promise<TokenDecision>;
+  check(
+    tokenId: string,
+    nodeId: string,
+    options?: { readonly fresh?: boolean },
+  ): Promise<TokenDecision>;
   /**
    * Forgets what is known of a token, as its revocation demands.
    *
@@ -141,7 +146,14 @@ class ChainValidator implements SealTokenValidator {
     return isCanonicalAddress(token.slice(PREFIX.length)) ? BEARER_NOT_ALLOWED : MALFORMED;
   }
 
-  check(tokenId: string, nodeId: string): Promise<TokenDecision> {
+  check(
+    tokenId: string,
+    nodeId: string,
+    options?: { readonly fresh?: boolean },
+  ): Promise<TokenDecision> {
+    if (options?.fresh === true) {
+      return isCanonicalAddress(tokenId) ? this.#ask(tokenId, nodeId) : MALFORMED;
+    }
     const nowMs = this.#clock();
     const admitted = this.#admitted.get(tokenId, nowMs);
     if (admitted !== undefined) {

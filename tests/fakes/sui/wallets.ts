@@ -1,0 +1,106 @@
+/** Wallets of every scheme that signs offline, from fixed seeds. */
+import { bcs } from "@mysten/bcs";
+import { Ed25519Keypair } from "@mysten/sui/keypairs/ed25519";
+import { PasskeyPublicKey } from "@mysten/sui/keypairs/passkey";
+import { Secp256k1Keypair } from "@mysten/sui/keypairs/secp256k1";
+import { Secp256r1Keypair } from "@mysten/sui/keypairs/secp256r1";
+import { MultiSigPublicKey } from "@mysten/sui/multisig";
+import { p256 } from "@noble/curves/nist.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { personalMessageDigest } from "../../../sui/wallet_signature.ts";
+
+export interface Wallet {
+  readonly scheme: "ed25519" | "secp256k1" | "secp256r1" | "multisig" | "passkey";
+  readonly address: string;
+  /** Serialized signature over a personal message, base64. */
+  sign(message: Uint8Array): Promise<string>;
+}
+
+const seed = (byte: number) => new Uint8Array(32).fill(byte);
+
+/** Ed25519 from a seed of one repeated byte. */
+export function ed25519Wallet(byte: number): Wallet {
+  const keypair = Ed25519Keypair.fromSecretKey(seed(byte));
+  return {
+    scheme: "ed25519",
+    address: keypair.toSuiAddress(),
+    sign: async (message) => (await keypair.signPersonalMessage(message)).signature,
+  };
+}
+
+/** One wallet of each scheme. */
+export function wallets(byte: number): readonly Wallet[] {
+  const k1 = Secp256k1Keypair.fromSecretKey(seed(byte));
+  const r1 = Secp256r1Keypair.fromSecretKey(seed(byte));
+  const ed = Ed25519Keypair.fromSecretKey(seed(byte + 1));
+  const multisig = MultiSigPublicKey.fromPublicKeys({
+    threshold: 2,
+    publicKeys: [
+      { publicKey: ed.getPublicKey(), weight: 1 },
+      { publicKey: k1.getPublicKey(), weight: 1 },
+      { publicKey: r1.getPublicKey(), weight: 1 },
+    ],
+  });
+  return [
+    ed25519Wallet(byte),
+    {
+      scheme: "secp256k1",
+      address: k1.toSuiAddress(),
+      sign: async (message) => (await k1.signPersonalMessage(message)).signature,
+    },
+    {
+      scheme: "secp256r1",
+      address: r1.toSuiAddress(),
+      sign: async (message) => (await r1.signPersonalMessage(message)).signature,
+    },
+    {
+      scheme: "multisig",
+      address: multisig.toSuiAddress(),
+      sign: async (message) =>
+        multisig.combinePartialSignatures([
+          (await ed.signPersonalMessage(message)).signature,
+          (await r1.signPersonalMessage(message)).signature,
+        ]),
+    },
+    passkey(byte),
+  ];
+}
+
+const PasskeyAuthenticator = bcs.struct("PasskeyAuthenticator", {
+  authenticatorData: bcs.byteVector(),
+  clientDataJson: bcs.string(),
+  userSignature: bcs.byteVector(),
+});
+
+/** What a browser and its authenticator make of a personal message (SIP-9, WebAuthn). */
+function passkey(byte: number): Wallet {
+  const secret = seed(byte + 2);
+  const publicKey = p256.getPublicKey(secret, true);
+  return {
+    scheme: "passkey",
+    address: new PasskeyPublicKey(Uint8Array.from(publicKey)).toSuiAddress(),
+    sign: (message) => {
+      const challenge = Uint8Array.from(personalMessageDigest(message))
+        .toBase64({ alphabet: "base64url", omitPadding: true });
+      const clientDataJson = JSON.stringify({
+        type: "webauthn.get",
+        challenge,
+        origin: "https://wallet.example",
+        crossOrigin: false,
+      });
+      const authenticatorData = new Uint8Array(37).fill(5);
+      const payload = new Uint8Array([
+        ...authenticatorData,
+        ...sha256(new TextEncoder().encode(clientDataJson)),
+      ]);
+      const signature = p256.sign(payload, secret);
+      const userSignature = new Uint8Array([0x02, ...signature, ...publicKey]);
+      const body = PasskeyAuthenticator.serialize({
+        authenticatorData,
+        clientDataJson,
+        userSignature,
+      }).toBytes();
+      return Promise.resolve(new Uint8Array([0x06, ...body]).toBase64());
+    },
+  };
+}
