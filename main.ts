@@ -11,6 +11,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   serve: async () => (await import("./cli/serve.ts")).serve,
   detect: async () => (await import("./cli/detect.ts")).detect,
   attest: async () => (await import("./cli/attest.ts")).attest,
+  verify: async () => (await import("./cli/verify.ts")).verify,
+  policy: async () => (await import("./cli/policy.ts")).policy,
   key: async () => (await import("./cli/key.ts")).key,
   store: async () => (await import("./cli/store.ts")).store,
   version: async () => (await import("./cli/version.ts")).version,

@@ -1,5 +1,4 @@
 /** The steps of a start: each logs its outcome and time; a failure names the step and the way out. */
-import type { Logger } from "@logtape/logtape";
 
 /** A start that could not be finished. The cause says why, `hint` what an operator can do. */
 export class BootError extends Error {
@@ -10,6 +9,11 @@ export class BootError extends Error {
     super(`start failed at step "${step}"`, { cause });
     this.step = step;
   }
+}
+
+/** The part of a logger that is used. */
+export interface StepLog {
+  info(message: string, properties: Record<string, unknown>): void;
 }
 
 export type Step = <T>(
@@ -23,7 +27,7 @@ export type Step = <T>(
  * @param passThrough errors that say enough by themselves (configuration): thrown as they are.
  */
 export function createSteps(
-  log: Logger,
+  log: StepLog,
   now: () => number,
   passThrough: (error: unknown) => boolean,
 ): Step {

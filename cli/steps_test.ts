@@ -1,15 +1,10 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import type { Logger } from "@logtape/logtape";
-import { BootError, createSteps } from "./steps.ts";
+import { BootError, createSteps, type StepLog } from "./steps.ts";
 
 function recorder() {
   const records: Record<string, unknown>[] = [];
-  const log: Pick<Logger, "info"> = {
-    info: (...args: unknown[]) => {
-      records.push(args[1] as Record<string, unknown>);
-    },
-  };
-  return { records, log: log as Logger };
+  const log: StepLog = { info: (_message, properties) => void records.push(properties) };
+  return { records, log };
 }
 
 Deno.test("createSteps() logs outcome and time of a step", async () => {
