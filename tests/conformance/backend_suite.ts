@@ -39,6 +39,8 @@ export interface SuiteOptions {
   readonly policies: readonly SealPolicy[];
   /** Whether the hardware counts. */
   readonly counter: boolean;
+  /** Why the suite cannot run on this machine at all; every case then stands skipped with it. */
+  readonly unavailable?: string;
   readonly skip?: readonly { readonly reason: string; readonly tests: readonly string[] }[];
 }
 
@@ -393,7 +395,7 @@ export function backendSuite(
     if (!cases.some(([title]) => title === test)) throw new Error(`no case "${test}" to skip`);
   }
   for (const [title, run] of cases) {
-    const reason = skipped.get(title);
+    const reason = options.unavailable ?? skipped.get(title);
     Deno.test({
       name: `${name}: ${title}${reason === undefined ? "" : ` (skipped: ${reason})`}`,
       ignore: reason !== undefined,

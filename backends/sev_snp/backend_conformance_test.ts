@@ -1,0 +1,119 @@
+import * as v from "valibot";
+import { backendSuite, type OpenOptions } from "../../tests/conformance/backend_suite.ts";
+import {
+  type FakeDirectory,
+  type FakeNode,
+  fuseUnavailable,
+  mountFuse,
+} from "../../tests/fakes/fuse/server.ts";
+import { makeSevGuest } from "../../tests/fakes/sev_snp/device.ts";
+import {
+  type FakeFirmware,
+  type GuestSpec,
+  makeFirmware,
+  PLAIN_GUEST,
+} from "../../tests/fakes/sev_snp/firmware.ts";
+import { makeAmdTestPki } from "../../tests/fakes/sev_snp/pki.ts";
+import { makeTsm } from "../../tests/fakes/tsm.ts";
+import { spawnWorker } from "../../tests/fakes/worker_entry.ts";
+import type { Bytes } from "../mod.ts";
+import { SevSnpSection } from "../policy/sev_snp.ts";
+import { createProbeHost } from "../probe.ts";
+import { createWebCryptoVerifier } from "../signatures.ts";
+import { X509Cache } from "../x509/mod.ts";
+import { parseReport } from "./abi.ts";
+import { createSevSnpVerifier } from "./appraise.ts";
+import { createSevSnpFactory } from "./backend.ts";
+
+const why = fuseUnavailable();
+const now = Date.now();
+let pki: ReturnType<typeof makeAmdTestPki> | undefined;
+
+/** Trusts the test hierarchy and wants our measurement; there is no CRL of that hierarchy. */
+const POLICY = v.parse(SevSnpSection, {
+  measurements: ["01".repeat(48)],
+  minimumTcb: { Milan: { bootloader: 4, tee: 0, snp: 23, microcode: 210 } },
+  crl: "if_given",
+  certificates: "any",
+});
+
+const WITH_ID_BLOCK: GuestSpec = { ...PLAIN_GUEST, idKeyDigest: new Uint8Array(48).fill(0x1d) };
+
+function folder(firmware: FakeFirmware): FakeDirectory {
+  const tsm = makeTsm({
+    name: "sev_guest",
+    privilegeLevels: true,
+    quote: async (inblob, level) => {
+      const userData = new Uint8Array(64);
+      userData.set(inblob);
+      const { report } = await firmware.report(userData, level);
+      return { outblob: report, auxblob: firmware.certificateTable };
+    },
+  });
+  return {
+    type: "directory",
+    entries: new Map<string, FakeNode>([
+      ["sev-guest", makeSevGuest(firmware).file],
+      ["report", tsm.directory],
+    ]),
+  };
+}
+
+function suite(name: string, reports: "ioctl" | "tsm", guest: GuestSpec): void {
+  const trustIdBlock = guest !== PLAIN_GUEST;
+  backendSuite(name, async () => {
+    const testPki = await (pki ??= makeAmdTestPki(now));
+    const root: FakeDirectory = { type: "directory", entries: new Map() };
+    for (const device of [1, 2]) {
+      for (const program of [1, 2]) {
+        const firmware = await makeFirmware({
+          pki: testPki,
+          chipId: new Uint8Array(64).fill(device),
+          guest: { ...guest, measurement: new Uint8Array(48).fill(program) },
+        });
+        root.entries.set(`${device}-${program}`, folder(firmware));
+      }
+    }
+    const mount = await mountFuse(root);
+    const verifier = createSevSnpVerifier({
+      signatures: createWebCryptoVerifier(),
+      cache: new X509Cache(),
+      roots: testPki.roots,
+    });
+    const factory = createSevSnpFactory({
+      host: createProbeHost(),
+      spawnWorker,
+      random: (length): Bytes => crypto.getRandomValues(new Uint8Array(length)),
+    });
+    return {
+      open: ({ device = "this", program = "this" }: OpenOptions = {}) => {
+        const at = `${mount.path}/${device === "this" ? 1 : 2}-${program === "this" ? 1 : 2}`;
+        return factory.open({
+          device: `${at}/sev-guest`,
+          tsm: `${at}/report`,
+          reports,
+          vmpl: 0,
+          trustIdBlock,
+        });
+      },
+      reportDataOf: ({ data }) => parseReport(data).reportData.slice(),
+      appraise: (evidence, expectedReportData) =>
+        verifier.appraise({
+          evidence,
+          endorsements: [],
+          expectedReportData,
+          policy: { id: "conformance", digest: "", section: POLICY },
+          now,
+        }),
+      [Symbol.asyncDispose]: () => mount[Symbol.asyncDispose](),
+    };
+  }, {
+    measurementLength: 48,
+    policies: trustIdBlock ? ["measurement", "signer"] : ["measurement"],
+    counter: false,
+    ...(why === undefined ? {} : { unavailable: why }),
+  });
+}
+
+suite("SEV-SNP by ioctl", "ioctl", PLAIN_GUEST);
+suite("SEV-SNP by configfs-tsm, with an ID block", "tsm", WITH_ID_BLOCK);
