@@ -47,7 +47,7 @@ async function build(options: BuildOptions): Promise<void> {
       form = "a";
     } catch (error) {
       if (options.form === "a" || !(error instanceof BuildError)) throw error;
-      print(`form (a)  not made: ${error.message}`);
+      print(`form (a)  not made: ${firstAndLast(error.message)}`);
     }
   }
   if (form === "b") {
@@ -172,6 +172,14 @@ async function run(
   const said = decoder.decode(stderr).split("\nStack backtrace:")[0]?.trim() ??
     "";
   throw new BuildError(`${message} (exit ${code}): ${said}`);
+}
+
+/** What failed and the innermost reason; Deno's chain of causes in between says less than it is long. */
+function firstAndLast(message: string): string {
+  const lines = message.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  const first = lines[0]?.replace(/ \(exit \d+\): .*$/, "") ?? "";
+  const last = lines.at(-1)?.replace(/^\d+: /, "") ?? "";
+  return lines.length > 1 ? `${first}: ${last}` : message;
 }
 
 async function timed(

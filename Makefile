@@ -1,0 +1,40 @@
+# Nautilus TEE. Needs git, node, npm, make, gcc; the pinned Deno comes from npm when PATH has another.
+DENO := tools/deno.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev test test-compile bench build demo ok fmt clean
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "ARGS=... is passed on: make test ARGS='store/ --filter txn', make bench ARGS=--short"
+
+run: ## Start the master with the simulation TEE on 127.0.0.1:8080, data in ./data
+	@tools/run.sh $(ARGS)
+
+dev: ## The same, started again whenever a source changes
+	@tools/run.sh --watch $(ARGS)
+
+test: ## Run every test
+	@$(DENO) run --quiet --frozen -A tools/run_tests.ts $(ARGS)
+
+test-compile: ## Build form (a) with DENORT_BIN and run the integration tests on it
+	@$(DENO) run --quiet --frozen -A tools/test_compile.ts $(ARGS)
+
+bench: ## Run every benchmark (minutes; ARGS=--short shows that they run)
+	@$(DENO) run --quiet --frozen -A tests/bench/main.ts $(ARGS)
+
+build: ## Make dist/nautilus, one file
+	@$(DENO) run --quiet --frozen -A tools/build.ts $(ARGS)
+
+demo: build ## Walk the whole way with the built file, in under a minute
+	@$(DENO) run --quiet --frozen -A tools/demo.ts $(ARGS)
+
+ok: ## Format, lint, types, circular imports, architecture, tests
+	@$(DENO) run --quiet --frozen -A tools/ok.ts
+
+fmt: ## Format the sources
+	@$(DENO) fmt --quiet
+
+clean: ## Remove what was built; data and the installed Deno stay
+	rm -rf dist coverage
