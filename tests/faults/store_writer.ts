@@ -1,0 +1,40 @@
+/**
+ * A process that writes to a store until it is killed: `store_writer.ts <folder> <round>`.
+ * Tells every acknowledged write in a line of its own, after it was acknowledged.
+ */
+import { openSqliteLog } from "../../store/logs/sqlite.ts";
+import { bytes, openTestStore, put } from "../fakes/test_store.ts";
+
+const IN_FLIGHT = 16;
+
+if (import.meta.main) {
+  const [folder, round] = Deno.args;
+  const store = await openTestStore({
+    log: openSqliteLog({
+      path: `${folder}/store.db`,
+      spawnWorker: (name) =>
+        new Worker(import.meta.resolve("../../store/logs/sqlite_worker_entry.ts"), {
+          type: "module",
+          name,
+        }),
+    }),
+  });
+  let next = 0;
+  const encoder = new TextEncoder();
+  await Promise.all(Array.from({ length: IN_FLIGHT }, async (_, lane) => {
+    for (;;) {
+      const number = next++;
+      const value = `${round}/${number}/`.padEnd(200 + (number % 7) * 300, "x");
+      await store.txn({
+        compare: [],
+        success: [
+          put("etcd", `r${round}/${number}`, value),
+          put("k8s", `r${round}/${number}`, value),
+          { type: "put", keyspace: "system", key: bytes(`lane${lane}`), value: bytes(value) },
+        ],
+        failure: [],
+      });
+      Deno.stdout.writeSync(encoder.encode(`${number}\n`));
+    }
+  }));
+}
