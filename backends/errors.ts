@@ -3,6 +3,7 @@ import type { TeeType } from "./mod.ts";
 /** Literal codes: what callers branch on. Texts may change, codes may not. */
 export type BackendErrorCode =
   | "unavailable" // the TEE, its device or its library is not there
+  | "not_genuine" // its evidence does not lead to the vendor's root
   | "not_landed" // this build does not contain the backend yet
   | "config_invalid"
   | "closed"

@@ -166,18 +166,28 @@ async function selectTee({ config, log, spawnWorker }: OpenNodeOptions): Promise
 }
 
 async function openTee(factory: BackendFactory, config: Config): Promise<TeeBackend> {
-  if (factory.kind !== "SIMULATION") {
-    // Nobody has appraised this TEE's evidence yet: a fake device would pass for hardware.
-    throw new BackendError(
-      "not_landed",
-      `this release cannot appraise its own ${factory.kind} yet`,
-      {
-        kind: factory.kind,
-        hint: "TEE_MODE=simulation runs without a TEE, and protects nothing",
-      },
-    );
+  if (factory.kind === "SIMULATION") {
+    return await factory.open({
+      dataDir: config.dataDir,
+      create: !await exists(storePath(config)),
+    });
   }
-  return await factory.open({ dataDir: config.dataDir, create: !await exists(storePath(config)) });
+  // Only hardware pays for loading the verifiers.
+  const [{ createWebCryptoVerifier }, { createEvidenceVerifier }, { appraiseSelf }] = await Promise
+    .all([
+      import("../backends/signatures.ts"),
+      import("../backends/verification.ts"),
+      import("./self_appraisal.ts"),
+    ]);
+  await using undo = new AsyncDisposableStack();
+  const tee = undo.use(await factory.open({}));
+  await appraiseSelf(tee, {
+    verifier: createEvidenceVerifier({ signatures: createWebCryptoVerifier() }),
+    random: systemRandom,
+    now: Date.now,
+  });
+  undo.move();
+  return tee;
 }
 
 async function openSealedStore(options: OpenNodeOptions, tee: TeeBackend): Promise<Store> {

@@ -2,12 +2,20 @@
 import { fileURLToPath } from "node:url";
 import type { Program } from "../backends/simulation/program.ts";
 
+/** How this program was put together (tools/launcher/README.md). */
+export type ProgramForm = "compiled" | "launcher" | "source";
+
+/** Told by what the runtime says, never by the environment, which the host sets. */
+export function programForm(): ProgramForm {
+  if (Deno.build.standalone) return "compiled";
+  return import.meta.url.startsWith("file:///proc/self/fd/") ? "launcher" : "source";
+}
+
 /** @throws {TypeError} when the program's own place cannot be told. */
 export function runningProgram(): Program {
-  // Both forms of the built binary are one file that holds runtime and bundle
-  // (tools/launcher/README.md); /proc/self/exe is what was started, whatever has its name by now.
-  const fromLauncher = import.meta.url.startsWith("file:///proc/self/fd/");
-  if (Deno.build.standalone || fromLauncher) return { form: "files", paths: ["/proc/self/exe"] };
+  // Both built forms are one file that holds runtime and bundle; /proc/self/exe is the one that was
+  // started, whatever has its name by now.
+  if (programForm() !== "source") return { form: "files", paths: ["/proc/self/exe"] };
   const root = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
   return { form: "modules", main: `${root}/main.ts`, root };
 }

@@ -2,6 +2,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { VERSION } from "../version.ts";
 import { type Command, EXIT, parseFlags } from "./command.ts";
+import { programForm } from "./program.ts";
 
 export const version: Command = {
   name: "version",
@@ -14,7 +15,7 @@ export const version: Command = {
       const { selectAead } = await import("../store/mod.ts");
       const aead = selectAead();
       facts["aead"] = `${aead.provider.name} (${aead.detail})`;
-      facts["form"] = io.env["NAUTILUS_FORM"] ?? (Deno.build.standalone ? "compiled" : "source");
+      facts["form"] = programForm();
       facts["deno"] = Deno.version.deno;
       facts["v8"] = Deno.version.v8;
       facts["target"] = Deno.build.target;
