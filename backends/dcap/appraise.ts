@@ -40,12 +40,17 @@ export function appraiseDcap(
 ): void {
   checkPckChain(list, facts);
   checkRevocation(list, facts, policy.crl === "require");
-  list.expect(
-    facts.qeReportSignature,
-    "qe_report_signature",
-    "bad_signature",
-    "the PCK did not sign the quoting enclave's report",
-  );
+  if (facts.pck?.chain.leaf === undefined) {
+    const text = "there is no PCK certificate to verify the quoting enclave's report with";
+    list.fail("qe_report_signature", "no_chain", text);
+  } else {
+    list.expect(
+      facts.qeReportSignature,
+      "qe_report_signature",
+      "bad_signature",
+      "the PCK did not sign the quoting enclave's report",
+    );
+  }
   list.expect(
     facts.keyBinding,
     "qe_key_binding",
@@ -116,8 +121,16 @@ function checkRevocation(list: CheckList, facts: DcapFacts, demanded: boolean): 
     if (failed) continue;
     if (facts.pck === undefined) {
       list.notApplicable(id, "no_chain", "there is no PCK chain to look at");
-    } else list.pass(id);
+    } else list.pass(id, listsUsed(facts, id));
   }
+}
+
+/** Whose lists were looked at. */
+function listsUsed(facts: DcapFacts, id: "pck_crl" | "root_crl"): string {
+  const used = [facts.pck?.chain, facts.tcbInfo?.chain, facts.qeIdentity?.chain]
+    .flatMap((chain) => chain?.crlsUsed ?? []);
+  const ofRoot = (name: string) => name.includes("Root CA");
+  return [...new Set(used.filter((name) => ofRoot(name) === (id === "root_crl")))].join(", ");
 }
 
 /** The quoting enclave itself: never a debug enclave, and Intel's even when no identity was given. */

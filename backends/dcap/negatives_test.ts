@@ -152,7 +152,11 @@ Deno.test("appraise() calls quotes malformed when any length field is not exact"
         assertEquals(findings(result), ["format/malformed"], `${name}: ${field} ${value}`);
       }
     }
-    for (let length = 0; length < quote.length - decodeQuote(quote).trailingLength; length += nightly() ? 1 : 211) {
+    for (
+      let length = 0;
+      length < quote.length - decodeQuote(quote).trailingLength;
+      length += nightly() ? 1 : 211
+    ) {
       const result = await appraiseIntel({ ...appraisal, quote: quote.slice(0, length) });
       assertEquals(findings(result), ["format/malformed"], `${name}: cut to ${length}`);
     }
