@@ -19,8 +19,8 @@ import { CODE, GrpcError } from "./status.ts";
 export interface ServerCall<Response> {
   /** Queues a message; nothing happens on a call that is over. */
   send(response: Response): void;
-  /** Queues a message that is already encoded, without its gRPC prefix. */
-  sendEncoded(message: Uint8Array): void;
+  /** The same in the form that the client takes: encoded (without the gRPC prefix), or as a value. */
+  sendAs(encoded: () => Uint8Array, value: () => Response): void;
   /** Bytes queued that the client did not take yet. */
   readonly bufferedBytes: number;
   /** Aborted when the call is over, whoever ended it. */
@@ -43,8 +43,24 @@ export interface CallListener<Request> {
 /** A method with its types forgotten: bytes in, calls out. */
 export interface Method {
   readonly path: string;
+  /** Whether a call may last: it is ended when the server stops. */
+  readonly streaming: boolean;
   open(call: RawCall): CallListener<Uint8Array>;
+  /** The same method for the JSON gateway; undefined where it is refused anyway. */
+  readonly json: JsonMethod | undefined;
 }
+
+/** A method whose messages are JSON values. */
+export type JsonMethod =
+  | {
+    readonly kind: "unary";
+    /** @throws {ProtobufError} for a bad request, else what the method throws */
+    call(request: unknown, requestBytes: number): Promise<unknown>;
+  }
+  | {
+    readonly kind: "stream";
+    open(call: ServerCall<unknown>): CallListener<unknown>;
+  };
 
 /** The untyped side of a call. */
 export interface RawCall {
@@ -89,6 +105,12 @@ export function unary<Request, Response>(
   const writer = new Writer();
   return {
     path,
+    streaming: false,
+    json: {
+      kind: "unary",
+      call: async (json, requestBytes) =>
+        response.toJson(await handle(request.fromJson(json), { requestBytes })),
+    },
     open(call) {
       let received: Request | undefined;
       let requestBytes = 0;
@@ -125,12 +147,34 @@ export function streaming<Request, Response>(
   const writer = new Writer();
   return {
     path,
+    streaming: true,
+    json: {
+      kind: "stream",
+      open(call) {
+        const listener = open({
+          send: (value) => call.send(response.toJson(value)),
+          sendAs: (_encoded, value) => call.send(response.toJson(value())),
+          get bufferedBytes() {
+            return call.bufferedBytes;
+          },
+          signal: call.signal,
+          end: () => call.end(),
+          fail: (error) => call.fail(error),
+        });
+        return {
+          onMessage: (json) => listener.onMessage(request.fromJson(json)),
+          onEnd: () => listener.onEnd(),
+          onDrain: () => listener.onDrain(),
+          onClose: () => listener.onClose(),
+        };
+      },
+    },
     open(call) {
       const listener = open({
         send: (value) => call.sendFramed(encodeFramed(response, value, writer)),
-        sendEncoded(message) {
+        sendAs(encoded) {
           writer.reset();
-          writer.raw(message);
+          writer.raw(encoded());
           call.sendFramed(frameWriter(writer));
         },
         get bufferedBytes() {
@@ -220,9 +264,11 @@ export class GrpcServer {
     }
   }
 
-  /** Ends every call with this error. */
-  endAll(error: GrpcError): void {
-    for (const call of [...this.#calls]) call.fail(error);
+  /** Ends the calls that would last, or all of them. */
+  endCalls(error: GrpcError, which: "streaming" | "all"): void {
+    for (const call of [...this.#calls]) {
+      if (which === "all" || call.streaming) call.fail(error);
+    }
   }
 
   #unknown(path: string): string {
@@ -260,6 +306,7 @@ interface CallPort {
 
 class Call implements StreamListener, RawCall {
   readonly stream: ResponseStream;
+  readonly streaming: boolean;
   readonly #port: CallPort;
   readonly #reader: MessageReader;
   readonly #listener: CallListener<Uint8Array> | undefined;
@@ -278,6 +325,7 @@ class Call implements StreamListener, RawCall {
   ) {
     this.#port = port;
     this.stream = stream;
+    this.streaming = method.streaming;
     this.#reader = new MessageReader(
       port.maxMessageBytes(),
       (message) => this.#listener?.onMessage(message),

@@ -86,7 +86,7 @@ export class Http2Connection {
       () => this.#fail(new ConnectionError(ERROR.settingsTimeout, "no HTTP/2 preface in time")),
       limits.prefaceTimeoutMs,
     );
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("data", (chunk: Buffer) => this.receive(chunk));
     socket.on("drain", () => this.#onDrain());
     socket.on("error", (error: Error) => this.#closed(error));
     socket.on("end", () => this.#closed(undefined));
@@ -113,7 +113,8 @@ export class Http2Connection {
 
   // ---- receiving
 
-  #onData(chunk: Uint8Array): void {
+  /** Takes bytes that came before the connection had its socket to itself. */
+  receive(chunk: Uint8Array): void {
     if (this.#phase === "closed") return;
     let bytes = chunk;
     if (this.#rest.length > 0) {

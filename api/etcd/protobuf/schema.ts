@@ -4,6 +4,7 @@
  * one whose meaning would be ignored.
  */
 import type { Bytes } from "../../../backends/mod.ts";
+import { fromJson, toJson } from "./json.ts";
 import { ProtobufError, Reader, WIRE, Writer } from "./wire.ts";
 
 export type FieldKind =
@@ -34,7 +35,7 @@ export interface Field<T> {
 export type Shape = Readonly<Record<string, Field<unknown>>>;
 export type Infer<S extends Shape> = { -readonly [K in keyof S]: S[K]["initial"] };
 
-interface NamedField extends Field<unknown> {
+export interface NamedField extends Field<unknown> {
   readonly property: string;
   readonly name: string;
 }
@@ -100,6 +101,9 @@ export interface Message<T> extends AnyMessage {
   /** Appends the message to `writer`. */
   write(value: T, writer: Writer): void;
   encode(value: T): Bytes;
+  /** @throws {ProtobufError} naming the message and the field */
+  fromJson(json: unknown): T;
+  toJson(value: T): unknown;
   /** The message whose fields all have their initial value, then `values`. */
   of(values: Partial<T>): T;
 }
@@ -146,6 +150,8 @@ export function message<S extends Shape>(name: string, shape: S): Message<Infer<
       self.writeValues(value, writer);
       return writer.finish();
     },
+    fromJson: (json) => typed(fromJson(self, json)),
+    toJson: (value) => toJson(self, value),
     of: (values) => typed({ ...initial, ...values }),
   };
 }
