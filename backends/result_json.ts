@@ -45,7 +45,7 @@ function jsonValue(value: unknown): unknown {
 const VERDICT = {
   affirming: "AFFIRMING: the evidence is genuine and meets the policy",
   warning:
-    "NOT AFFIRMED (warning): nothing found wrong, but the policy demands inputs that are missing",
+    "NOT AFFIRMED (warning): inputs that the policy demands are missing, so not everything was checked",
   contraindicated:
     "REFUSED (contraindicated): the evidence is not genuine, or not what the policy wants",
 } as const;
@@ -90,6 +90,5 @@ function explain({ status, value, code, text, waived }: Check): string {
 
 /** Values come from evidence: nothing in them may steer a terminal. */
 function printable(line: string): string {
-  // deno-lint-ignore no-control-regex
-  return line.replace(/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069]/g, "?");
+  return line.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "?");
 }

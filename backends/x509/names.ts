@@ -58,5 +58,5 @@ export function commonName(name: Name): string | undefined {
 }
 
 function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e\u00a0-\ud7ff\ue000-\ufffd]/g, "?").slice(0, 256);
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu, "?").slice(0, 256);
 }
