@@ -21,6 +21,7 @@ export type ChainCode =
   | "not_critical"
   | "not_end_entity"
   | "path_length"
+  | "repeated_certificate"
   | "key_usage"
   | "unknown_critical_extension"
   | "revoked"
@@ -118,6 +119,11 @@ export async function verifyChain(input: ChainInput): Promise<ChainResult> {
     add(0, "path_length", `${path.length} certificates, ${MAX_PATH} at most`);
     return { findings, expiresAt: now, crlsUsed };
   }
+  path.forEach(({ fingerprint }, index) => {
+    if (path.findIndex((other) => other.fingerprint === fingerprint) < index) {
+      add(index, "repeated_certificate", "stands in the chain twice");
+    }
+  });
   const known = new Set<string>([OID.basicConstraints, OID.keyUsage, ...rules.knownCritical ?? []]);
 
   for (let index = path.length - 1; index >= 0; index--) {

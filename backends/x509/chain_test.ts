@@ -122,10 +122,17 @@ Deno.test("verifyChain() refuses other signers, names, orders and roots", async 
   ]);
   const authority = await ca(pki);
   assertEquals(await codes(pki, { intermediates: [authority, authority] }), [
+    "2:repeated_certificate",
     "2:path_length",
     "1:wrong_issuer",
     "1:unsupported_algorithm",
   ]);
+});
+
+Deno.test("verifyChain() refuses a root that stands in the path twice", async () => {
+  const pki = await makePki();
+  const path = [await ca(pki), pki.root];
+  assertEquals(await codes(pki, { intermediates: path }), ["3:repeated_certificate"]);
 });
 
 Deno.test("verifyChain() refuses authorities that are none, and leaves that are", async () => {
