@@ -28,7 +28,7 @@ build: ## Make dist/nautilus, one file
 	@$(DENO) run --quiet --frozen -A tools/build.ts $(ARGS)
 
 demo: build ## Walk the whole way with the built file, in under a minute
-	@$(DENO) run --quiet --frozen -A tools/demo.ts $(ARGS)
+	@$(DENO) run --quiet --frozen -A tests/demo/main.ts dist/nautilus $(ARGS)
 
 ok: ## Format, lint, types, circular imports, architecture, tests
 	@$(DENO) run --quiet --frozen -A tools/ok.ts
