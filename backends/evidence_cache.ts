@@ -1,11 +1,14 @@
 /**
  * Evidence by report data: one request on its way for the same report data, and the last few answers
- * kept, because a security processor serves a whole host and may take ten seconds.
+ * kept for a minute, because a security processor serves a whole host and may take ten seconds.
+ * Who attests again after longer than that wants to know what is true now.
  */
 import { BackendError } from "./errors.ts";
 import type { Attester, Bytes, Evidence, TeeType } from "./mod.ts";
 
 export const REPORT_DATA_LENGTH = 64;
+const KEPT = 16;
+const KEPT_MS = 60_000;
 
 function copy(evidence: Evidence): Evidence {
   return {
@@ -17,16 +20,16 @@ function copy(evidence: Evidence): Evidence {
 
 /**
  * @param make asks the TEE; called for at most one report data at a time per value
- * @param capacity how many answers are kept
  */
 export function createCachedAttester(options: {
   readonly kind: TeeType;
-  readonly capacity: number;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
   readonly make: (reportData: Bytes) => Promise<Evidence>;
   readonly assertOpen: () => void;
 }): Attester {
-  const { kind, capacity } = options;
-  const known = new Map<string, Promise<Evidence>>();
+  const { kind, clock } = options;
+  const known = new Map<string, { readonly since: number; readonly evidence: Promise<Evidence> }>();
   return {
     async attest(reportData) {
       options.assertOpen();
@@ -38,13 +41,19 @@ export function createCachedAttester(options: {
         );
       }
       const key = reportData.toHex();
-      let evidence = known.get(key);
+      const kept = known.get(key);
+      const ageMs = kept === undefined ? Infinity : clock() - kept.since;
+      let evidence = ageMs >= 0 && ageMs < KEPT_MS ? kept?.evidence : undefined;
       if (evidence === undefined) {
-        evidence = options.make(reportData.slice());
-        known.set(key, evidence);
-        evidence.catch(() => known.delete(key)); // the next caller asks again
+        const entry = { since: clock(), evidence: options.make(reportData.slice()) };
+        evidence = entry.evidence;
+        known.delete(key); // a renewed one is the youngest again
+        known.set(key, entry);
+        evidence.catch(() => {
+          if (known.get(key) === entry) known.delete(key); // the next caller asks again
+        });
         const [oldest] = known.keys();
-        if (known.size > capacity && oldest !== undefined) known.delete(oldest);
+        if (known.size > KEPT && oldest !== undefined) known.delete(oldest);
       }
       const answer = copy(await evidence);
       options.assertOpen();

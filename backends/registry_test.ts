@@ -29,7 +29,7 @@ Deno.test("createRegistry() refuses two of one kind, and the simulation in the w
 
 Deno.test("hardwareFactories() stand in the original's order, then TDX and NITRO", () => {
   const registry = createRegistry(
-    hardwareFactories({ host: createProbeHost(), spawnWorker: never, random: never }),
+    hardwareFactories({ host: createProbeHost(), spawnWorker: never, random: never, clock: never }),
     simulation,
   );
   assertEquals(registry.kinds, ["SGX", "SEV", "TrustZone", "TDX", "NITRO"]);

@@ -19,6 +19,7 @@ export const detect: Command = {
       host: createProbeHost(),
       spawnWorker: io.spawnWorker,
       random: (length) => crypto.getRandomValues(new Uint8Array(length)),
+      clock: Date.now,
     }));
     const detections = await registry.detect();
     const first = detections.find(({ probe }) => probe.available);

@@ -1,7 +1,16 @@
-/** AWS Nitro Enclaves, seen from inside the enclave. */
-import type { BackendFactory, ProbeResult } from "../mod.ts";
-import { notLanded } from "../not_landed.ts";
+/**
+ * AWS Nitro Enclaves from inside the enclave: documents of the security module. There is no sealing
+ * key, and an enclave has neither disk nor network of its own.
+ */
+import * as v from "valibot";
+import { EVIDENCE_MEDIA_TYPE } from "../attestation.ts";
+import { BackendError } from "../errors.ts";
+import { createCachedAttester } from "../evidence_cache.ts";
+import { openIoctlDevice, type SpawnWorker } from "../ffi/device.ts";
+import type { Attester, BackendFactory, Bytes, ProbeResult, TeeBackend } from "../mod.ts";
 import { found, notFound, pathSignal, type ProbeHost } from "../probe.ts";
+import { parseDocument } from "./abi.ts";
+import { createNsmDevice, type NsmDevice } from "./device.ts";
 
 export const NSM_DEVICE = "/dev/nsm";
 /** The parent instance's side: it starts enclaves and is none. */
@@ -25,14 +34,93 @@ export async function probeNitro(host: ProbeHost): Promise<ProbeResult> {
   return notFound(signals, `no ${NSM_DEVICE}: this is no Nitro enclave`);
 }
 
-export function createNitroFactory(deps: { readonly host: ProbeHost }): BackendFactory {
-  const probe = (): Promise<ProbeResult> => probeNitro(deps.host);
+export interface NitroBackendDeps {
+  readonly host: ProbeHost;
+  readonly spawnWorker: SpawnWorker;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+}
+
+const ConfigSchema = v.strictObject({
+  device: v.optional(v.pipe(v.string(), v.startsWith("/")), NSM_DEVICE),
+});
+
+class NitroBackend implements TeeBackend {
+  readonly kind = "NITRO";
+  readonly securityLevel = 3;
+  readonly covers = "program";
+  readonly sealer = undefined;
+  readonly attester: Attester;
+  readonly counter = undefined;
+  readonly #device: NsmDevice;
+  readonly #pcr0: Bytes;
+  #closed = false;
+
+  constructor(device: NsmDevice, pcr0: Bytes, clock: () => number) {
+    this.#device = device;
+    this.#pcr0 = pcr0;
+    this.attester = createCachedAttester({
+      kind: this.kind,
+      clock,
+      assertOpen: () => this.#assertOpen(),
+      make: async (reportData) => {
+        const data = await this.#device.attestation(reportData);
+        const { userData } = parseDocument(data);
+        if (userData?.toHex() !== reportData.toHex()) {
+          throw new BackendError("malformed", "the document carries other user data", {
+            kind: this.kind,
+          });
+        }
+        return { mediaType: EVIDENCE_MEDIA_TYPE.NITRO, data, endorsements: [] };
+      },
+    });
+  }
+
+  /** PCR0: the enclave image. Zeros in debug mode. */
+  // deno-lint-ignore require-await -- a failure is a rejection, as in every backend
+  async measurement(): Promise<Bytes> {
+    this.#assertOpen();
+    return this.#pcr0.slice();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#device[Symbol.asyncDispose]();
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) {
+      throw new BackendError("closed", "the Nitro backend was closed", { kind: this.kind });
+    }
+  }
+}
+
+export function createNitroFactory(deps: NitroBackendDeps): BackendFactory {
   return {
     kind: "NITRO",
     securityLevel: 3,
-    probe,
-    async open() {
-      throw notLanded("NITRO", await probe());
+    probe: () => probeNitro(deps.host),
+    async open(config) {
+      const result = v.safeParse(ConfigSchema, config ?? {});
+      if (!result.success) {
+        const [issue] = result.issues;
+        throw new BackendError(
+          "config_invalid",
+          `NITRO configuration, ${v.getDotPath(issue) ?? "as a whole"}: ${issue.message}`,
+          { kind: "NITRO" },
+        );
+      }
+      const path = result.output.device;
+      const { spawnWorker, clock } = deps;
+      const device = createNsmDevice(await openIoctlDevice({ kind: "NITRO", path, spawnWorker }));
+      try {
+        const { data } = await device.describePcr(0);
+        return new NitroBackend(device, data, clock);
+      } catch (error) {
+        await device[Symbol.asyncDispose]();
+        throw error;
+      }
     },
   };
 }

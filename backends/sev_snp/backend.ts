@@ -26,7 +26,6 @@ const PLATFORM_DEVICE = "/sys/devices/platform/sev-guest";
 /** The host's side. Present on the machine that runs guests, and no sign of being one. */
 const HOST_DEVICE = "/dev/sev";
 const VMPL_FILE = "/sys/devices/system/cpu/sev/vmpl";
-const EVIDENCE_KEPT = 16;
 
 /** Guest signals of SEV-SNP; `/dev/sev` and kvm_amd's parameters are the host's and count for nothing. */
 export async function probeSevSnp(host: ProbeHost): Promise<ProbeResult> {
@@ -60,6 +59,8 @@ export interface SevSnpBackendDeps {
   readonly host: ProbeHost;
   readonly spawnWorker: SpawnWorker;
   readonly random: (length: number) => Bytes;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
 }
 
 /** What `open` takes; every field has a default, unknown ones are refused. */
@@ -121,16 +122,17 @@ class SevSnpBackend implements TeeBackend {
     vmpl: number;
     trustIdBlock: boolean;
     random: (length: number) => Bytes;
+    clock: () => number;
   }) {
     this.#device = options.device;
     this.#reports = options.reports;
     this.#launch = options.launch;
-    const { launch, vmpl } = options;
+    const { launch, vmpl, clock } = options;
     const hasIdBlock = launch.idKeyDigest.some((byte) => byte !== 0);
     const assertOpen = (): void => this.#assertOpen();
     this.attester = createCachedAttester({
       kind: this.kind,
-      capacity: EVIDENCE_KEPT,
+      clock,
       make: (reportData) => this.#attest(reportData),
       assertOpen,
     });
@@ -283,9 +285,9 @@ export function createSevSnpFactory(deps: SevSnpBackendDeps): BackendFactory {
         const reports = await reportSource(checked, device, vmpl, deps);
         const reportData = deps.random(64);
         const launch = checkedReport((await reports(reportData)).report, reportData);
-        const { random } = deps;
+        const { random, clock } = deps;
         const { trustIdBlock } = checked;
-        return new SevSnpBackend({ device, reports, launch, vmpl, trustIdBlock, random });
+        return new SevSnpBackend({ device, reports, launch, vmpl, trustIdBlock, random, clock });
       } catch (error) {
         await device[Symbol.asyncDispose]();
         throw error;

@@ -84,6 +84,7 @@ function suite(name: string, reports: "ioctl" | "tsm", guest: GuestSpec): void {
       host: createProbeHost(),
       spawnWorker,
       random: (length): Bytes => crypto.getRandomValues(new Uint8Array(length)),
+      clock: Date.now,
     });
     return {
       open: ({ device = "this", program = "this" }: OpenOptions = {}) => {

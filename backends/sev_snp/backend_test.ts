@@ -65,7 +65,12 @@ async function onMachine(
     entries: new Map<string, FakeNode>([["sev-guest", device.file], ["report", tsm.directory]]),
   };
   await using mount = await mountFuse(root);
-  const factory = createSevSnpFactory({ host: createProbeHost(), spawnWorker, random });
+  const factory = createSevSnpFactory({
+    host: createProbeHost(),
+    spawnWorker,
+    random,
+    clock: Date.now,
+  });
   await job({
     device,
     tsm,
