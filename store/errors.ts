@@ -7,7 +7,8 @@ export type StoreErrorCode =
   | "record_altered"
   | "record_missing"
   | "head_mismatch"
-  | "rollback"
+  | "rollback" // an anchor has seen more than the log shows, or is gone
+  | "anchor_conflict" // somebody else advanced the anchor: a second master, or a fork
   | "format"
   | "io"
   | "closed"

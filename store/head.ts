@@ -7,7 +7,9 @@
  * 17  sequence         u64, last used    173  compacted       3 x u64
  * 25  next position    u64               197  record count    u64, live records
  * 33  keyring version  u64               205  end
- * 53  sum              64 bytes  (41..52: zero)
+ * 41  anchor counter   u64
+ * 49  anchored by      u32, bits: 1 counter, 2 record
+ * 53  sum              64 bytes
  * ```
  */
 import type { Bytes } from "../backends/mod.ts";
@@ -29,7 +31,13 @@ export interface Head {
   readonly revisions: readonly number[];
   readonly compacted: readonly number[];
   readonly liveRecords: number;
+  /** What the TEE's monotonic counter shows, or is about to show; 0 where none is used. */
+  readonly anchorCounter: number;
+  /** ANCHORED bits: which kinds of anchor this store has had, so that one cannot just be taken away. */
+  readonly anchoredBy: number;
 }
+
+export const ANCHORED = { counter: 1, record: 2 } as const;
 
 export function encodeHead(head: Head): Bytes {
   const out = new Uint8Array(HEAD_BYTES);
@@ -39,6 +47,8 @@ export function encodeHead(head: Head): Bytes {
   writeU53(view, 17, head.sequence);
   writeU53(view, 25, head.nextPosition);
   writeU53(view, 33, head.keyringVersion);
+  writeU53(view, 41, head.anchorCounter);
+  view.setUint32(49, head.anchoredBy);
   out.set(head.sum, 53);
   out.set(head.previousHead, 117);
   for (let i = 0; i < KEYSPACE_COUNT; i++) {
@@ -75,5 +85,7 @@ export function decodeHead(plaintext: Bytes): Head {
     revisions: numbers(149),
     compacted: numbers(173),
     liveRecords: number(197),
+    anchorCounter: number(41),
+    anchoredBy: view.getUint32(49),
   };
 }

@@ -19,11 +19,10 @@ import {
   type RecordHeader,
   recordName,
   recordTag,
+  RESTORE_HINT,
 } from "./record.ts";
 import type { RecordSealer } from "./record_sealer.ts";
 import { NO_SLOT } from "./versions.ts";
-
-const RESTORE_HINT = "restore a backup, or put back the whole data directory as it was";
 
 export interface LiveIncarnation extends IncarnationRecord {
   readonly removal: Removal;
@@ -207,7 +206,9 @@ class Loader {
         });
         return;
       default:
-        throw new StoreError("record_altered", `${where}: a record of its kind has no place here`);
+        throw new StoreError("record_altered", `${where}: a record of its kind has no place here`, {
+          hint: RESTORE_HINT,
+        });
     }
   }
 

@@ -23,3 +23,5 @@ export {
   MAX_LEASE_TTL_SECONDS,
   MIN_LEASE_TTL_SECONDS,
 } from "./lease.ts";
+export type { AnchorOptions, FreshnessStatus, RecordAnchor, RollbackProtection } from "./anchor.ts";
+export { fileAnchor } from "./file_anchor.ts";

@@ -2,8 +2,10 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import type { Bytes, Sealer, SealPolicy } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
+import type { AnchorOptions } from "./anchor.ts";
 import { KEYSPACE_COUNT } from "./entry.ts";
 import { StoreError } from "./errors.ts";
+import { Freshness } from "./freshness.ts";
 import type { Head } from "./head.ts";
 import { Incarnations } from "./incarnations.ts";
 import { Index } from "./index.ts";
@@ -13,7 +15,7 @@ import { createKeyring, type Keyring, openKeyring, wipeKeyring } from "./keyring
 import { type LoadedLog, loadLog, openHead } from "./load.ts";
 import type { DurableLog } from "./log.ts";
 import { MultisetHash, SUM_BYTES } from "./multiset.ts";
-import { ID_BYTES } from "./record.ts";
+import { ID_BYTES, RESTORE_HINT } from "./record.ts";
 import { RecordSealer } from "./record_sealer.ts";
 import { SealedStore } from "./store.ts";
 import type { Store } from "./types.ts";
@@ -41,13 +43,15 @@ export interface StoreOptions {
   readonly recordKeyLimit?: number;
   /** Appends on their way to the log at once. */
   readonly maxInFlight?: number;
+  /** What tells a rollback; without any, `stats().freshness.protection` is `none`. */
+  readonly anchors?: AnchorOptions;
 }
 
 /**
  * Opens the store in a log, or makes one in an empty log.
  * @throws {StoreError} `keyring_missing`, `keyring_altered`, `keyring_sealed_elsewhere`,
- * `foreign_record`, `record_altered`, `record_missing`, `head_mismatch`, `format`, `io`; then
- * nothing on the medium was changed.
+ * `foreign_record`, `record_altered`, `record_missing`, `head_mismatch`, `rollback`, `format`,
+ * `io`, `anchor_conflict`; then nothing on the medium was changed.
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   let store: SealedStore;
@@ -85,7 +89,7 @@ async function openParts(options: StoreOptions): Promise<SealedStore> {
   if (start.head === undefined) {
     wipeKeyring(keyring);
     throw new StoreError("head_mismatch", "the head is missing: it was removed from the log", {
-      hint: "restore a backup, or put back the whole data directory as it was",
+      hint: RESTORE_HINT,
     });
   }
   return await assemble(options, keyring, {
@@ -116,6 +120,11 @@ async function assemble(
   const sumKey = deriveKey(keyring.kek, keyring.storeId, "multiset-hash", 64);
   const multiset = new MultisetHash(aead.importMacKey(sumKey));
   sumKey.fill(0);
+  const freshness = new Freshness(
+    keyring.storeId,
+    deriveKey(keyring.kek, keyring.storeId, "anchor"),
+    options.anchors ?? {},
+  );
   try {
     const index = new Index(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
     let head: Head;
@@ -130,9 +139,11 @@ async function assemble(
         );
       }
       loaded = await loadLog({ log, sealer, multiset, index, head });
+      await freshness.verify(head, loaded.incarnations);
       if (readOnly) await sealer.begin(keyring.activeDek, head.incarnation);
     } else {
       head = start.head;
+      await freshness.verify(undefined, []);
     }
     const store = new SealedStore({
       log,
@@ -154,12 +165,14 @@ async function assemble(
       maxInFlight: options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT,
       recordKeyLimit: options.recordKeyLimit ?? DEFAULT_RECORD_KEY_LIMIT,
       newKeyring: start.newKeyring,
+      freshness,
     });
     if (!readOnly) await store.begin(start.newKeyring === undefined ? "open" : "create");
     return store;
   } catch (error) {
     sealer.close();
     multiset.close();
+    freshness.close();
     wipeKeyring(keyring);
     throw error;
   }
@@ -177,5 +190,7 @@ function emptyHead(): Head {
     revisions: zeros().map(() => FIRST_REVISION),
     compacted: zeros(),
     liveRecords: 0,
+    anchorCounter: 0,
+    anchoredBy: 0,
   };
 }

@@ -24,6 +24,9 @@ export const TAG_BYTES = 16;
 export const RECORD_OVERHEAD = HEADER_BYTES + NONCE_BYTES + TAG_BYTES;
 export const ID_BYTES = 16;
 
+/** What an operator can do about a log that is not what was written. */
+export const RESTORE_HINT = "restore a backup, or put back the whole data directory as it was";
+
 /** What a record holds; the only thing besides sizes and numbers that the disk shows. */
 export const RECORD_KIND = {
   /** One version of one key: a put or a tombstone. */
@@ -78,28 +81,37 @@ export function readHeader(record: Bytes, where: string): RecordHeader {
     throw new StoreError(
       "record_altered",
       `${where}: ${record.length} bytes, a record has at least ${RECORD_OVERHEAD}`,
+      { hint: RESTORE_HINT },
     );
   }
   const version = record[0]!;
   if (version !== FORMAT_VERSION) {
     throw new StoreError("format", `${where}: format version ${version}, known is 1`, {
-      hint: "the record was altered, or a newer release wrote it",
+      hint: "the record was altered (restore a backup), or a newer release wrote it (run that one)",
     });
   }
   if (record[1] !== SUITE) {
-    throw new StoreError("format", `${where}: cipher suite ${record[1]}, known is 1`);
+    throw new StoreError("format", `${where}: cipher suite ${record[1]}, known is 1`, {
+      hint: RESTORE_HINT,
+    });
   }
   const kind = recordKind(record[2]!);
   if (kind === undefined) {
-    throw new StoreError("format", `${where}: record kind ${record[2]} is unknown`);
+    throw new StoreError("format", `${where}: record kind ${record[2]} is unknown`, {
+      hint: RESTORE_HINT,
+    });
   }
   if (record[3] !== 0) {
-    throw new StoreError("record_altered", `${where}: reserved byte is ${record[3]}, must be 0`);
+    throw new StoreError("record_altered", `${where}: reserved byte is ${record[3]}, must be 0`, {
+      hint: RESTORE_HINT,
+    });
   }
   const view = new DataView(record.buffer, record.byteOffset, HEADER_BYTES);
   const sequence = readU53(view, 40);
   if (sequence === undefined) {
-    throw new StoreError("record_altered", `${where}: sequence number beyond 2^53`);
+    throw new StoreError("record_altered", `${where}: sequence number beyond 2^53`, {
+      hint: RESTORE_HINT,
+    });
   }
   return {
     kind,

@@ -15,6 +15,7 @@ import {
   RECORD_OVERHEAD,
   type RecordHeader,
   recordName,
+  RESTORE_HINT,
   TAG_BYTES,
   writeHeader,
 } from "./record.ts";
@@ -82,6 +83,7 @@ export class RecordSealer {
         throw new StoreError(
           "foreign_record",
           `${where}: sealed with data key ${keyId}, which the keyring does not have`,
+          { hint: RESTORE_HINT },
         );
       }
       origin = { number: this.#origins.length, keyId, incarnation: incarnation.slice() };
@@ -130,6 +132,7 @@ export class RecordSealer {
       throw new StoreError(
         "foreign_record",
         `${where} belongs to another store (${header.storeId.toHex()}, this is ${this.storeId.toHex()})`,
+        { hint: RESTORE_HINT },
       );
     }
     return header;
@@ -188,7 +191,7 @@ function openWith(key: AeadKey, record: Bytes, where: string): Bytes | Promise<B
       throw new StoreError(
         "record_altered",
         `${where} does not authenticate: its bytes are not the ones that were written`,
-        { hint: "the disk or its host altered the data; restore a backup" },
+        { hint: RESTORE_HINT },
       );
     }
     throw cause;

@@ -5,6 +5,7 @@ import { fromBinaryString } from "./bytes.ts";
 import { Compactor } from "./compact.ts";
 import { StoreError } from "./errors.ts";
 import { type Commit, headerBytes, type NewRecord, type RemovalRequest } from "./group.ts";
+import type { Freshness } from "./freshness.ts";
 import type { Head } from "./head.ts";
 import type { Index } from "./index.ts";
 import type { Incarnations } from "./incarnations.ts";
@@ -60,6 +61,7 @@ export interface SealedStoreParts {
   readonly recordKeyLimit: number;
   /** Replaces the keyring in the first append (a new store's). */
   readonly newKeyring: { readonly version: number; readonly bytes: Bytes } | undefined;
+  readonly freshness: Freshness;
 }
 
 export class SealedStore implements Store {
@@ -96,6 +98,9 @@ export class SealedStore implements Store {
       maxInFlight: parts.maxInFlight,
       onFailure: (error) => this.#watches.fail(error),
       onIdle: () => this.#cleanUp(),
+      onDurable: (head) => {
+        if (parts.freshness.due(head)) this.#anchor().catch((error) => this.#writer.fail(error));
+      },
     });
     this.#compactor = new Compactor(parts.index, parts.garbage);
   }
@@ -229,12 +234,16 @@ export class SealedStore implements Store {
       keys: { system: system!.size, k8s: k8s!.size, etcd: etcd!.size },
       liveRecords: this.#writer.head.liveRecords,
       recordKeyUses: this.#parts.sealer.uses,
+      freshness: this.#parts.freshness.status(),
     };
   }
 
   /** Begins the new incarnation in the log; openStore awaits it. */
   async begin(reason: "create" | "open"): Promise<void> {
+    const { freshness } = this.#parts;
+    this.#writer.anchor = { counter: freshness.nextCounter(), by: freshness.by };
     await this.#appendIncarnation(reason, this.#parts.newKeyring);
+    await freshness.advance(this.#writer.head);
   }
 
   /** Resolves when nothing waits to be written, compaction's removals included. */
@@ -251,7 +260,9 @@ export class SealedStore implements Store {
     const closed = new StoreError("closed", "the store was closed");
     this.#closed = closed;
     await this.#writer.settled();
+    await this.#anchorLast();
     this.#writer.fail(closed);
+    this.#parts.freshness.close();
     this.#parts.sealer.close();
     this.#parts.multiset.close();
     this.#index.cache.clear();
@@ -401,6 +412,34 @@ export class SealedStore implements Store {
         reject,
       });
     });
+  }
+
+  /** Advances the anchors to now. A counter's next value must stand in a durable head first. */
+  async #anchor(): Promise<void> {
+    const { freshness } = this.#parts;
+    const counter = freshness.nextCounter();
+    if (counter !== this.#writer.head.anchorCounter) {
+      this.#writer.anchor = { counter, by: freshness.by };
+      await new Promise<void>((resolve, reject) => {
+        this.#writer.submit({
+          prepare: (place) => ({ commit: this.#commit(place, [], () => [], resolve, reject) }),
+          reject,
+        });
+      });
+    }
+    await freshness.advance(this.#writer.head);
+  }
+
+  /** Before closing, so that what was written last is covered. */
+  async #anchorLast(): Promise<void> {
+    const { freshness, readOnly } = this.#parts;
+    if (readOnly || !freshness.active || this.#writer.failure !== undefined) return;
+    try {
+      await this.#anchor();
+    } catch (error) {
+      // Told by the next opening, which finds the anchor advanced by somebody else.
+      this.#writer.fail(error);
+    }
   }
 
   /** Nothing waits: remove some of what compaction gave up. */

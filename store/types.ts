@@ -1,5 +1,6 @@
 /** What the store's callers see: requests, answers, events. */
 import type { Bytes } from "../backends/mod.ts";
+import type { FreshnessStatus } from "./anchor.ts";
 import type { StoreError } from "./errors.ts";
 
 /**
@@ -175,6 +176,8 @@ export interface StoreStats {
   readonly keys: Readonly<Record<KeyspaceName, number>>;
   readonly liveRecords: number;
   readonly recordKeyUses: number;
+  /** How far a rollback would be told, and by what. */
+  readonly freshness: FreshnessStatus;
 }
 
 /** The key ring as it may be shown: ids, states, to whom the KEK is wrapped; no key. */

@@ -50,6 +50,8 @@ export interface WriterOptions {
   readonly onFailure: (error: StoreError) => void;
   /** Called after appends were shown and nothing waits: room for compaction. */
   readonly onIdle: () => void;
+  /** Called after every append that was shown. */
+  readonly onDurable: (head: Head) => void;
 }
 
 interface Group {
@@ -77,6 +79,8 @@ export class Writer {
   #position: number;
   #failure: StoreError | undefined;
   #idleWaiters: (() => void)[] = [];
+  /** Goes into the next heads; freshness.ts moves it. */
+  anchor: { counter: number; by: number };
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -85,6 +89,7 @@ export class Writer {
     this.#headHash = options.headHash;
     this.#sequence = options.head.sequence;
     this.#position = options.head.nextPosition;
+    this.anchor = { counter: options.head.anchorCounter, by: options.head.anchoredBy };
   }
 
   /** The newest durable head. */
@@ -240,6 +245,8 @@ export class Writer {
       revisions: last.revisions,
       compacted: last.compacted,
       liveRecords: this.#head.liveRecords + sealed.delta,
+      anchorCounter: this.anchor.counter,
+      anchoredBy: this.anchor.by,
     };
     this.#head = head;
     sealHead(sealer, head).then((record) => {
@@ -269,6 +276,7 @@ export class Writer {
     try {
       for (const commit of group.commits) commit.publish();
       for (const done of group.done) done();
+      this.#options.onDurable(head);
     } catch (error) {
       this.fail(error);
       return;

@@ -1,0 +1,40 @@
+/** What holds the newest state of a log outside the log, so that an older one can be told. */
+import type { Bytes, MonotonicCounter } from "../backends/mod.ts";
+
+/** Against whom: a disk restored by accident, or a host that turns back whatever it can reach. */
+export type RollbackProtection = "none" | "accident" | "host";
+
+/**
+ * A place for one small record: a file on another medium, a service, the chain. The record is
+ * authenticated by the store; the place must only keep it and compare before it sets.
+ */
+export interface RecordAnchor {
+  /** For people: "file /media/usb/nautilus.anchor". */
+  readonly name: string;
+  /** `host` only where the host of the store cannot turn the record back. */
+  readonly protection: "accident" | "host";
+  /** At most 256 bytes; undefined where nothing was ever set. @throws where it cannot be told. */
+  read(): Promise<Bytes | undefined>;
+  /** Sets the record if it is still `expected`; false where it is not. */
+  compareAndSet(expected: Bytes | undefined, next: Bytes): Promise<boolean>;
+}
+
+export interface AnchorOptions {
+  /** A monotonic counter of the TEE, and whether the host can turn it back (the simulation's: yes). */
+  readonly counter?: {
+    readonly counter: MonotonicCounter;
+    readonly protection: "accident" | "host";
+  };
+  readonly records?: readonly RecordAnchor[];
+  /** The anchors are advanced after so many transactions, at every open and at close; 1,000 by default. */
+  readonly everyCommits?: number;
+}
+
+/** For `/health`. */
+export interface FreshnessStatus {
+  readonly protection: RollbackProtection;
+  /** Up to here an older log would be refused. Undefined without anchors. */
+  readonly anchoredSequence: bigint | undefined;
+  /** Why the last advance did not succeed, if it did not. */
+  readonly problem: string | undefined;
+}
