@@ -36,6 +36,8 @@ export interface Config {
   readonly runtimeDir: string | undefined;
   readonly listen: ListenAddress;
   readonly tlsListen: ListenAddress | undefined;
+  /** Names and addresses in the TLS certificate beside localhost, the loopback and the host name. */
+  readonly tlsNames: readonly string[];
   readonly etcdListen: ListenAddress | undefined;
   readonly nodeId: string;
   /** 0x + 64 hex, the original package id. */
@@ -118,6 +120,18 @@ function url(value: string): string {
 function urls(value: unknown): readonly string[] {
   const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
   return Object.freeze(list.map((item) => url(item.trim())));
+}
+
+function names(value: unknown): readonly string[] {
+  const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
+  return Object.freeze(list.map((item) => {
+    const name = item.trim().toLowerCase();
+    const isAddress = name.includes(":") ? URL.canParse(`http://[${name}]`) : false;
+    if (!isAddress && !/^(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) {
+      throw new Error("host names or IP addresses are wanted, separated by commas");
+    }
+    return name;
+  }));
 }
 
 function integer(minimum: number, maximum: number, unit: string): (value: unknown) => number {
@@ -209,8 +223,14 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   {
     field: "tlsListen",
     env: "NAUTILUS_TLS_LISTEN",
-    help: "HTTPS listener, or off",
+    help: "HTTPS (default: 127.0.0.1:6443; off: none)",
     parse: optionalListen,
+  },
+  {
+    field: "tlsNames",
+    env: "NAUTILUS_TLS_NAMES",
+    help: "more names and addresses for the TLS certificate, separated by commas",
+    parse: names,
   },
   {
     field: "etcdListen",
@@ -404,7 +424,8 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     dataDir,
     runtimeDir: undefined,
     listen: { host: "127.0.0.1", port: 8080 },
-    tlsListen: undefined,
+    tlsListen: { host: "127.0.0.1", port: 6443 },
+    tlsNames: [],
     etcdListen: undefined,
     nodeId: safeName.replace(/[^a-z0-9]+$/, "") || "nautilus",
     contractAddress: undefined,

@@ -43,8 +43,8 @@ export interface NodeAttestorOptions {
   readonly tee: TeeFacts;
   readonly attester: Attester;
   readonly identity: NodeIdentity;
-  /** DER certificate and its SPKI; undefined where there is no TLS listener. */
-  readonly tls: { readonly certificate: Bytes; readonly spki: Bytes } | undefined;
+  /** SPKI and the DER certificate of the day; undefined where there is no TLS listener. */
+  readonly tls: { readonly certificate: () => Bytes; readonly spki: Bytes } | undefined;
   readonly configDigest: Bytes;
   readonly storeId: Bytes;
   readonly incarnation: Bytes;
@@ -124,7 +124,7 @@ export function createNodeAttestor(options: NodeAttestorOptions): NodeAttestor {
         covers: tee.covers,
         measurement,
         timestamp,
-        certificate: tls?.certificate.toBase64() ?? "",
+        certificate: tls?.certificate().toBase64() ?? "",
         signed: signed.toBase64(),
         signature: signature.toString("base64"),
         evidence: evidenceToWire(evidence),

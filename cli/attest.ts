@@ -1,7 +1,8 @@
 /** `nautilus attest`: evidence of this node, from the running master or from its data directory. */
 import * as v from "valibot";
-import type { AttestationBundle } from "../backends/attestation.ts";
+import type { Bytes } from "../backends/mod.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
+import { fetchAttestation } from "./fetch_attestation.ts";
 import { openNode } from "./node.ts";
 import { withNodeOptions } from "./offline.ts";
 import { replaceFile, runtimeDirectory } from "./runtime_files.ts";
@@ -30,13 +31,19 @@ export const attest: Command = {
       throw new UsageError(`--nonce "${nonceText}": 8 to 64 bytes in hex are wanted`);
     }
     const nonce = Uint8Array.fromHex(nonceText);
-    const running = await runningMaster(runtimeDirectory(config, io));
-    const bundle = running === undefined
-      ? await withNodeOptions(io, config, "open", async (options): Promise<AttestationBundle> => {
+    const url = await endpoints(runtimeDirectory(config, io));
+    const openHere = () =>
+      withNodeOptions(io, config, "open", async (options): Promise<unknown> => {
         await using node = await openNode(options);
         return await node.attestor.attestation(nonce);
-      })
-      : await askMaster(running, nonce.toHex());
+      });
+    const bundle = url === undefined
+      ? await openHere()
+      : await askMaster(url, nonce).catch((error: unknown) => {
+        // Left behind by a master that was killed: the lock of the data directory decides.
+        if (isConnectionRefused(error)) return openHere();
+        throw error;
+      });
     const text = JSON.stringify(bundle, null, 2) + "\n";
     const out = flags.strings["out"];
     if (out === undefined) io.stdout(text);
@@ -46,30 +53,23 @@ export const attest: Command = {
 };
 
 /** Where the master of this data directory listens; undefined where none left its endpoints. */
-async function runningMaster(runtimeDir: string): Promise<string | undefined> {
-  const path = `${runtimeDir}/endpoints.json`;
-  let text: string;
+async function endpoints(runtimeDir: string): Promise<URL | undefined> {
   try {
-    text = await Deno.readTextFile(path);
+    const text = await Deno.readTextFile(`${runtimeDir}/endpoints.json`);
+    return new URL(v.parse(ENDPOINTS, JSON.parse(text)).url);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
-  const { url } = v.parse(ENDPOINTS, JSON.parse(text));
-  try {
-    await (await fetch(`${url}/livez`, { signal: AbortSignal.timeout(2_000) })).body?.cancel();
-    return url;
-  } catch {
-    // Left behind by a master that was killed: the lock of the data directory decides.
-    return undefined;
-  }
 }
 
-async function askMaster(url: string, nonce: string): Promise<unknown> {
-  const response = await fetch(`${url}/api/v1/attestation?nonce=${nonce}`, {
-    signal: AbortSignal.timeout(TIMEOUT_MS),
-  });
-  const body: unknown = await response.json();
-  if (!response.ok) throw new Error(`${url} answered ${response.status}: ${JSON.stringify(body)}`);
-  return body;
+/** @throws {Error} when the master refuses */
+async function askMaster(url: URL, nonce: Bytes): Promise<unknown> {
+  const { status, body } = await fetchAttestation(url, nonce, TIMEOUT_MS);
+  if (status !== 200) throw new Error(`${url.origin} answered ${status}: ${body.trim()}`);
+  return JSON.parse(body);
+}
+
+function isConnectionRefused(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
 }

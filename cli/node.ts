@@ -8,7 +8,8 @@ import { createProbeHost } from "../backends/probe.ts";
 import { createRegistry } from "../backends/registry.ts";
 import { createSimulationFactory } from "../backends/simulation/backend.ts";
 import { measureProgram } from "../backends/simulation/program.ts";
-import { type Config, ConfigError } from "../config.ts";
+import { type IssuedCertificate, openTlsIdentity, type TlsIdentity } from "../api/tls/identity.ts";
+import { type Config, ConfigError, type ListenAddress } from "../config.ts";
 import {
   acquireDataDirLock,
   openSqliteLog,
@@ -27,6 +28,14 @@ export interface OpenNode extends AsyncDisposable {
   readonly store: Store;
   readonly sealed: SealedConfig;
   readonly attestor: NodeAttestor;
+  /** Undefined where the TLS listener is off. */
+  readonly tls: NodeTls | undefined;
+}
+
+/** The node's TLS key and the certificate of the day, which the attestation shows. */
+export interface NodeTls {
+  readonly identity: TlsIdentity;
+  current: IssuedCertificate;
 }
 
 export interface OpenNodeOptions {
@@ -107,6 +116,11 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
     sealPolicies: tee.sealer?.policies,
     attests: tee.attester !== undefined,
   };
+  const tls = config.tlsListen === undefined
+    ? undefined
+    : await step("tls", () => openTls(config, config.tlsListen, store), ({ current }) => ({
+      certificate_ends: new Date(current.notAfterMs).toISOString(),
+    }));
   const attestor = await step("attestation", async () => {
     if (tee.attester === undefined) {
       throw new BackendError("unavailable", `${tee.kind} gives no evidence`, { kind: tee.kind });
@@ -115,7 +129,9 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
       tee: facts,
       attester: tee.attester,
       identity: nodeIdentity(await store.secret("identity")),
-      tls: undefined,
+      tls: tls === undefined
+        ? undefined
+        : { spki: tls.identity.spki, certificate: () => tls.current.certificate },
       configDigest: digest,
       storeId: store.storeId,
       incarnation: store.incarnation,
@@ -133,8 +149,23 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
     store,
     sealed,
     attestor,
+    tls,
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
+}
+
+async function openTls(
+  config: Config,
+  listen: ListenAddress | undefined,
+  store: Store,
+): Promise<NodeTls> {
+  const identity = await openTlsIdentity({
+    store,
+    clock: Date.now,
+    random: systemRandom,
+    names: [...new Set([config.nodeId, ...(listen ? [listen.host] : []), ...config.tlsNames])],
+  });
+  return { identity, current: identity.issue() };
 }
 
 /** Looking for a store makes nothing: a mistyped directory stays as it was. */
@@ -151,7 +182,12 @@ async function selectTee({ config, log, spawnWorker }: OpenNodeOptions): Promise
     : Promise.reject(new TypeError("only the simulation measures the program itself"));
   measurement.catch(() => {}); // awaited, and thrown, when the backend asks for it
   const registry = createRegistry(
-    hardwareFactories({ host: createProbeHost(), spawnWorker, random: systemRandom }),
+    hardwareFactories({
+      host: createProbeHost(),
+      spawnWorker,
+      random: systemRandom,
+      clock: Date.now,
+    }),
     createSimulationFactory({
       measureProgram: () => measurement,
       random: systemRandom,

@@ -4,9 +4,10 @@ import type { Config, ListenAddress } from "../config.ts";
 /** `endpoints.json`: where this master really listens. */
 export interface Endpoints {
   readonly pid: number;
-  /** `host:port` of the plain listener. */
-  readonly listen: string;
+  /** Where to ask first: the plain listener, or the TLS one where there is no other. */
   readonly url: string;
+  /** `host:port`; null where the listener is off. */
+  readonly listen: string | null;
   readonly tls_listen: string | null;
   readonly etcd_listen: string | null;
 }

@@ -1,10 +1,10 @@
 /** `nautilus serve`: the master, from the TEE up to the listener, and down again. */
 import { createApp } from "../api/app.ts";
 import { createChainExecutor } from "../api/chain_executor.ts";
-import { DEFAULT_LIMITS, type TeeFacts } from "../api/deps.ts";
+import { DEFAULT_LIMITS } from "../api/deps.ts";
 import { createAuthorizer } from "../api/k8s/authorize.ts";
 import { createK8sService } from "../api/k8s/service.ts";
-import { type ApiServer, DEFAULT_SERVER_LIMITS, listen } from "../api/server.ts";
+import type { ApiServer } from "../api/server.ts";
 import { createSessionTokens, createTokenCheck } from "../api/session_tokens.ts";
 import { openWorkers, type Workers } from "../api/workers.ts";
 import { type Config, ConfigError } from "../config.ts";
@@ -13,7 +13,8 @@ import { banner } from "./banner.ts";
 import { openChain } from "./chain.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
 import { startLogging } from "./logging.ts";
-import { openNode, systemRandom } from "./node.ts";
+import { type Listeners, openListeners } from "./listeners.ts";
+import { type NodeTls, openNode, systemRandom } from "./node.ts";
 import {
   adminKubeconfig,
   type Endpoints,
@@ -54,9 +55,6 @@ export const serve: Command = {
 
 /** What this build cannot do yet is refused, not ignored. */
 function refuseUnfinished(config: Config): void {
-  if (config.tlsListen !== undefined) {
-    throw new ConfigError("--tls-listen: this release has no TLS listener yet; leave it off");
-  }
   if (config.etcdListen !== undefined) {
     throw new ConfigError("--etcd-listen: this release has no etcd listener yet; leave it off");
   }
@@ -109,47 +107,59 @@ async function runMaster(
   const executor = createChainExecutor({ store, k8s, workers, clock: Date.now, log });
   const listener = chain.listener(executor);
   const adminToken = (await store.secret("admin-token")).toHex();
-  refusePlainHttp(tee);
-  const server = await step("api", () =>
-    listen(
-      createApp({
-        version: VERSION,
-        log,
-        clock: Date.now,
-        random: systemRandom,
-        store,
-        tee,
-        attestor: node.attestor,
-        chain: listener.view,
-        chainTrust: chain.trust,
-        rollbackProtection: () => ({ level: "none", anchoredSequence: undefined }),
-        admission: chain.validator === undefined ? "not_configured" : "configured",
-        workers,
-        k8s,
-        isAdminToken: createTokenCheck(adminToken),
-        stopping: () => stop.requested,
-        limits: DEFAULT_LIMITS,
-      }),
-      { ...config.listen, tls: undefined, limits: DEFAULT_SERVER_LIMITS, log },
-    ), ({ url }) => ({ url }));
+  const app = createApp({
+    version: VERSION,
+    log,
+    clock: Date.now,
+    random: systemRandom,
+    store,
+    tee,
+    attestor: node.attestor,
+    chain: listener.view,
+    chainTrust: chain.trust,
+    rollbackProtection: () => ({ level: "none", anchoredSequence: undefined }),
+    admission: chain.validator === undefined ? "not_configured" : "configured",
+    workers,
+    k8s,
+    isAdminToken: createTokenCheck(adminToken),
+    stopping: () => stop.requested,
+    limits: DEFAULT_LIMITS,
+  });
+  const listeners = await step(
+    "api",
+    () => openListeners(app, config, node, log),
+    ({ plain, tls }) => ({ ...(plain && { url: plain.url }), ...(tls && { tls_url: tls.url }) }),
+  );
   const files = await writeRuntimeFiles(
     runtimeDirectory(config, io),
     tee.kind === "SIMULATION"
       ? { path: `${config.dataDir}/admin.kubeconfig`, adminToken }
       : undefined,
-    server,
+    listeners,
+    node.tls,
   );
   const stopChain = listener.start();
-  const sweeping = setInterval(() => sweep(workers, log), SWEEP_INTERVAL_MS);
-  io.stdout(banner({ version: VERSION, config, tee, store, server, chain, files }));
-  log.info("ready", { ms: Math.round(Date.now() - io.startedAt), url: server.url });
+  const sweeping = setInterval(() => {
+    if (store.failure !== undefined) return stop.request();
+    sweep(workers, log);
+    renewCertificate(node.tls, listeners.tls, log);
+  }, SWEEP_INTERVAL_MS);
+  io.stdout(banner({ version: VERSION, config, tee, store, listeners, chain, files }));
+  log.info("ready", { ms: Math.round(Date.now() - io.startedAt) });
 
   await stop.wait();
+  if (store.failure !== undefined) {
+    log.fatal("the store failed, nothing more is accepted: {error}", { error: store.failure });
+  }
   log.info("stopping: no new connections, open requests are finished", { drain_ms: DRAIN_MS });
   clearInterval(sweeping);
-  const [{ cut }] = await Promise.all([server.close(DRAIN_MS), stopChain()]);
+  const [closed] = await Promise.all([
+    Promise.all(listeners.all.map((server) => server.close(DRAIN_MS))),
+    stopChain(),
+  ]);
   await removeFile(files.endpoints);
-  log.info("stopped", { connections_cut: cut });
+  if (store.failure !== undefined) throw store.failure;
+  log.info("stopped", { connections_cut: closed.reduce((sum, { cut }) => sum + cut, 0) });
   return EXIT.done;
 }
 
@@ -159,26 +169,32 @@ export interface RuntimeFiles {
   readonly kubeconfig: string | undefined;
 }
 
-/** Whoever carries plain HTTP reads it: allowed where nobody is protected, or the kernel is inside. */
-function refusePlainHttp(tee: TeeFacts): void {
-  if (tee.kind === "SIMULATION" || tee.covers === "image") return;
-  throw new ConfigError(
-    `--listen: plain HTTP is refused on ${tee.kind}, whose measurement covers ${tee.covers}; ` +
-      "this release has no TLS listener yet",
-  );
+/** Before the certificate ends; open connections keep what they have. */
+function renewCertificate(
+  tls: NodeTls | undefined,
+  server: ApiServer | undefined,
+  log: Logger,
+): void {
+  if (tls === undefined || server === undefined || Date.now() < tls.current.renewAtMs) return;
+  tls.current = tls.identity.issue();
+  server.renewCertificate(tls.current.credentials);
+  log.info("the TLS certificate was renewed", {
+    certificate_ends: new Date(tls.current.notAfterMs).toISOString(),
+  });
 }
 
 async function writeRuntimeFiles(
   directory: string,
   kubeconfig: { readonly path: string; readonly adminToken: string } | undefined,
-  server: ApiServer,
+  { plain, tls, main }: Listeners,
+  nodeTls: NodeTls | undefined,
 ): Promise<RuntimeFiles> {
   await makePrivateDirectory(directory);
   const endpoints: Endpoints = {
     pid: Deno.pid,
-    listen: formatListen(server),
-    url: server.url,
-    tls_listen: null,
+    url: (plain ?? main).url,
+    listen: plain === undefined ? null : formatListen(plain),
+    tls_listen: tls === undefined ? null : formatListen(tls),
     etcd_listen: null,
   };
   const path = `${directory}/endpoints.json`;
@@ -187,9 +203,9 @@ async function writeRuntimeFiles(
     await replaceFile(
       kubeconfig.path,
       adminKubeconfig({
-        server: server.url,
+        server: main.url,
         token: kubeconfig.adminToken,
-        certificateAuthority: undefined,
+        certificateAuthority: tls === undefined ? undefined : nodeTls?.identity.caPem,
       }),
     );
   }

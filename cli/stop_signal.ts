@@ -4,15 +4,20 @@ import { EXIT } from "./command.ts";
 export interface StopSignal extends Disposable {
   readonly requested: boolean;
   wait(): Promise<void>;
+  /** Asks the master to stop, as the first signal does. */
+  request(): void;
 }
 
 export function watchStopSignals(): StopSignal {
   const stopped = Promise.withResolvers<void>();
   let requested = false;
-  const onSignal = (): void => {
-    if (requested) Deno.exit(EXIT.interrupted);
+  const request = (): void => {
     requested = true;
     stopped.resolve();
+  };
+  const onSignal = (): void => {
+    if (requested) Deno.exit(EXIT.interrupted);
+    request();
   };
   const signals = ["SIGINT", "SIGTERM"] as const;
   for (const signal of signals) Deno.addSignalListener(signal, onSignal);
@@ -21,6 +26,7 @@ export function watchStopSignals(): StopSignal {
       return requested;
     },
     wait: () => stopped.promise,
+    request,
     [Symbol.dispose]() {
       for (const signal of signals) Deno.removeSignalListener(signal, onSignal);
     },

@@ -215,7 +215,7 @@ async function writeSettings(directory: string, chain: Chain): Promise<Record<st
     NAUTILUS_CONFIG: path,
     NAUTILUS_DATA_DIR: `${directory}/data`,
     NAUTILUS_LISTEN: "127.0.0.1:0",
-    NAUTILUS_TLS_LISTEN: "off",
+    NAUTILUS_TLS_LISTEN: "127.0.0.1:0",
     CONTRACT_ADDRESS: chain.packageId,
     SUI_RPC_ENDPOINT: chain.url,
     NAUTILUS_SUI_REGISTRY: chain.registryId,
