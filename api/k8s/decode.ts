@@ -86,12 +86,12 @@ function decodeYaml(bytes: Uint8Array): unknown {
     // A stack that runs out on nesting, or too many aliases.
     throw invalid(cause instanceof Error ? cause.message.slice(0, 120) : "unreadable", cause);
   }
-  requirePlain(value, 0);
+  requirePlain(value);
   return value;
 }
 
-/** JSON's own types only, bounded in depth. */
-function requirePlain(value: unknown, depth: number): void {
+/** JSON's own types only, bounded in depth. @throws {ApiProblem} 400 */
+export function requirePlain(value: unknown, depth = 0): void {
   if (depth > MAX_JSON_DEPTH) {
     throw new ApiProblem(
       400,

@@ -4,24 +4,73 @@ import type { ApiDeps } from "../deps.ts";
 import { type ApiContext, type ApiEnv, readBody } from "../http.ts";
 import type { User, Verb } from "../k8s/authorize.ts";
 import { bodyFormat, decodeDocument, MAX_OBJECT_BYTES } from "../k8s/decode.ts";
-import { encodeOutcome } from "../k8s/encode.ts";
+import { apiGroup, apiGroupList, apiResourceList, apiVersions } from "../k8s/discovery.ts";
+import { encodeOutcome, listMeta } from "../k8s/encode.ts";
+import { invalid } from "../k8s/errors.ts";
+import { openApiDocument, openApiIndex } from "../k8s/openapi.ts";
+import { decodePatch } from "../k8s/patch.ts";
 import { parseResourcePath, type ResourcePath } from "../k8s/paths.ts";
 import type { K8sRequest } from "../k8s/request.ts";
 import { StatusError } from "../k8s/status.ts";
+import { type IncludeObject, tableOf } from "../k8s/table.ts";
 import { requireUser } from "../middleware/authenticate.ts";
-import { listQuery, writeQuery } from "./kubernetes_query.ts";
+import { booleanParameter, integerParameter, listQuery, writeQuery } from "./kubernetes_query.ts";
+import { DEFAULT_WATCH_SECONDS, streamWatch, WatchGate } from "./kubernetes_watch.ts";
 
 export function kubernetesRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
-  const handle = (c: ApiContext) => kubernetes(c, deps);
+  const gate = new WatchGate(deps.limits.watches);
+  const handle = (c: ApiContext) => kubernetes(c, deps, gate);
+  app.all("/api", handle);
   app.all("/api/*", handle);
+  app.all("/apis", handle);
   app.all("/apis/*", handle);
+  app.get("/openapi/v3", (c) => {
+    requireUser(c, deps);
+    return c.json(openApiIndex(deps.k8s.table, deps.version));
+  });
+  app.get("/openapi/v3/*", (c) => {
+    requireUser(c, deps);
+    const path = c.req.path.slice("/openapi/v3/".length);
+    const document = openApiDocument(deps.k8s.table, path, deps.version);
+    if (document === undefined) throw unknownPath();
+    return c.json(document);
+  });
 }
 
-async function kubernetes(c: ApiContext, deps: ApiDeps): Promise<Response> {
+async function kubernetes(c: ApiContext, deps: ApiDeps, gate: WatchGate): Promise<Response> {
   const user = requireUser(c, deps);
-  const path = parseResourcePath(new URL(c.req.url).pathname);
-  if (path === undefined) throw unknownPath();
-  return await resource(c, deps, user, path);
+  const { pathname } = new URL(c.req.url);
+  const path = parseResourcePath(pathname);
+  if (path === undefined) return c.json(discovery(c, deps, pathname));
+  return await resource(c, deps, gate, user, path);
+}
+
+/** @throws {StatusError} NotFound, MethodNotAllowed */
+function discovery(c: ApiContext, deps: ApiDeps, pathname: string): Record<string, unknown> {
+  const { table } = deps.k8s;
+  const [, root, first, second, ...more] = pathname.replace(/\/$/, "").split("/");
+  let document: Record<string, unknown> | undefined;
+  if (more.length > 0) throw unknownPath();
+  if (root === "api" && second === undefined) {
+    document = first === undefined ? apiVersions() : apiResourceList(table, "", first);
+  } else if (root === "apis" && first === undefined) {
+    document = apiGroupList(table);
+  } else if (root === "apis" && first !== undefined) {
+    document = second === undefined
+      ? apiGroup(table, first)
+      : apiResourceList(table, first, second);
+  }
+  if (document === undefined) throw unknownPath();
+  if (c.req.method !== "GET") throw notAllowed(["GET", "HEAD"]);
+  return document;
+}
+
+function notAllowed(methods: readonly string[]): StatusError {
+  return new StatusError(
+    "MethodNotAllowed",
+    "the server does not allow this method on the requested resource",
+    { headers: { Allow: methods.join(", ") } },
+  );
 }
 
 function unknownPath(): StatusError {
@@ -31,11 +80,12 @@ function unknownPath(): StatusError {
 async function resource(
   c: ApiContext,
   deps: ApiDeps,
+  gate: WatchGate,
   user: User,
   path: ResourcePath,
 ): Promise<Response> {
   // A kind that is not served is 404 whatever the method.
-  deps.k8s.resource(path.group, path.version, path.plural);
+  const definition = deps.k8s.resource(path.group, path.version, path.plural);
   const { subresource } = path;
   if (subresource !== undefined && subresource !== "status") throw unknownPath();
   const verb = verbOf(c, path);
@@ -49,25 +99,66 @@ async function resource(
     name,
     ...(subresource === undefined ? {} : { subresource }),
   };
-  const request: K8sRequest = {
+  const isRead = verb === "get" || verb === "list";
+  const table = isRead ? wantedTable(c) : undefined;
+  if (isRead && subresource === undefined && booleanParameter(c, "watch")) {
+    if (booleanParameter(c, "sendInitialEvents")) {
+      throw invalid(definition, name, "sendInitialEvents", "Forbidden: not supported here");
+    }
+    const timeoutSeconds = integerParameter(c, "timeoutSeconds", DEFAULT_WATCH_SECONDS);
+    return await streamWatch(c, deps, gate, () => deps.k8s.watch(target, listQuery(c)), {
+      bookmarks: booleanParameter(c, "allowWatchBookmarks"),
+      timeoutSeconds: timeoutSeconds === undefined || timeoutSeconds === 0
+        ? DEFAULT_WATCH_SECONDS
+        : timeoutSeconds,
+      table,
+    });
+  }
+  const outcome = await deps.k8s.execute({
     ...target,
     verb,
     options: verb === "list" || verb === "deletecollection" ? listQuery(c) : writeQuery(c),
     ...await requestBody(c, verb),
-  };
-  const outcome = await deps.k8s.execute(request);
+  });
+  if (table !== undefined && outcome.kind !== "status") {
+    const items = outcome.kind === "list" ? outcome.items : [outcome.object];
+    const metadata = outcome.kind === "list"
+      ? listMeta(outcome)
+      : { resourceVersion: String(outcome.object.revision) };
+    return c.json(tableOf(definition, items, metadata, table, deps.clock()));
+  }
   c.header("Content-Type", "application/json");
   return c.body(encodeOutcome(outcome), outcome.code);
 }
 
-async function requestBody(c: ApiContext, verb: Verb): Promise<{ body?: unknown }> {
+/** Whether the first thing that the client accepts is a Table, and which objects it wants in it. */
+function wantedTable(c: ApiContext): IncludeObject | undefined {
+  for (const part of (c.req.header("accept") ?? "").split(",")) {
+    const [media, ...parameters] = part.split(";").map((piece) => piece.trim().toLowerCase());
+    if (media === "application/json" && parameters.includes("as=table")) {
+      if (!parameters.includes("v=v1") || !parameters.includes("g=meta.k8s.io")) continue;
+      const include = c.req.query("includeObject");
+      return include === "None" || include === "Object" ? include : "Metadata";
+    }
+    if (media === "application/json" || media === "*/*" || media === "") return undefined;
+  }
+  return undefined;
+}
+
+async function requestBody(
+  c: ApiContext,
+  verb: Verb,
+): Promise<Pick<K8sRequest, "body" | "patch">> {
   if (verb === "get" || verb === "list") return {};
   const bytes = await readBody(c, MAX_OBJECT_BYTES);
   if (bytes.length === 0) {
     if (verb === "delete" || verb === "deletecollection") return {};
     throw new StatusError("BadRequest", "the body is empty");
   }
-  return { body: decodeDocument(bytes, bodyFormat(c.req.header("content-type"))) };
+  const type = c.req.header("content-type");
+  return verb === "patch"
+    ? { patch: decodePatch(bytes, type) }
+    : { body: decodeDocument(bytes, bodyFormat(type)) };
 }
 
 const COLLECTION: Readonly<Record<string, Verb>> = {
@@ -80,9 +171,15 @@ const OBJECT: Readonly<Record<string, Verb>> = {
   GET: "get",
   HEAD: "get",
   PUT: "update",
+  PATCH: "patch",
   DELETE: "delete",
 };
-const SUBRESOURCE: Readonly<Record<string, Verb>> = { GET: "get", HEAD: "get", PUT: "update" };
+const SUBRESOURCE: Readonly<Record<string, Verb>> = {
+  GET: "get",
+  HEAD: "get",
+  PUT: "update",
+  PATCH: "patch",
+};
 
 function verbOf(c: ApiContext, path: ResourcePath): Verb {
   const verbs = path.name === ""
@@ -91,12 +188,6 @@ function verbOf(c: ApiContext, path: ResourcePath): Verb {
     ? OBJECT
     : SUBRESOURCE;
   const verb = Object.hasOwn(verbs, c.req.method) ? verbs[c.req.method] : undefined;
-  if (verb === undefined) {
-    throw new StatusError(
-      "MethodNotAllowed",
-      "the server does not allow this method on the requested resource",
-      { headers: { Allow: Object.keys(verbs).join(", ") } },
-    );
-  }
+  if (verb === undefined) throw notAllowed(Object.keys(verbs));
   return verb;
 }

@@ -1,0 +1,196 @@
+/** Patches: JSON Patch (RFC 6902), JSON Merge Patch (RFC 7396), Kubernetes' strategic merge, apply. */
+import { decodeDocument, MAX_OBJECT_BYTES, requirePlain } from "./decode.ts";
+import type { KubernetesObject } from "./objects.ts";
+import { equalJson, isRecord } from "./prepare.ts";
+import type { Patch } from "./request.ts";
+import type { ResourceDefinition } from "./resources.ts";
+import { StatusError } from "./status.ts";
+import { strategicMerge } from "./strategic_merge.ts";
+
+const MAX_OPERATIONS = 10_000;
+
+/**
+ * The patch in a body of this Content-Type.
+ *
+ * @throws {StatusError} UnsupportedMediaType, BadRequest
+ */
+export function decodePatch(bytes: Uint8Array, contentType: string | undefined): Patch {
+  const type = contentType?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  switch (type) {
+    case "application/json-patch+json": {
+      const operations = decodeDocument(bytes, "json");
+      return existing((current) => jsonPatch(current, operations));
+    }
+    case "application/merge-patch+json": {
+      const patch = objectPatch(decodeDocument(bytes, "json"));
+      return existing((current) => mergePatch(current, patch));
+    }
+    case "application/strategic-merge-patch+json": {
+      const patch = objectPatch(decodeDocument(bytes, "json"));
+      return existing((current) => strategicMerge(current, patch));
+    }
+  }
+  throw new StatusError(
+    "UnsupportedMediaType",
+    `the body of the request was in an unknown format (${
+      type.slice(0, 100)
+    }) - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json`,
+  );
+}
+
+function existing(apply: (current: KubernetesObject) => unknown): Patch {
+  return {
+    createsMissing: false,
+    apply(current: KubernetesObject | undefined, _resource: ResourceDefinition) {
+      if (current === undefined) throw new StatusError("NotFound", "there is nothing to patch");
+      return apply(current);
+    },
+  };
+}
+
+function objectPatch(value: unknown): Record<string, unknown> {
+  if (!isRecord(value)) throw new StatusError("BadRequest", "the patch is not an object");
+  return value;
+}
+
+/** RFC 7396: null takes away, objects merge, everything else replaces. */
+export function mergePatch(target: unknown, patch: unknown): unknown {
+  if (!isRecord(patch)) return patch;
+  const out: Record<string, unknown> = isRecord(target) ? { ...target } : {};
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete out[key];
+    else out[key] = mergePatch(out[key], value);
+  }
+  return out;
+}
+
+function invalid(why: string): StatusError {
+  return new StatusError(
+    "Invalid",
+    `the server rejected our request due to an error in our request: ${why}`,
+  );
+}
+
+/** RFC 6902, all or nothing. @throws {StatusError} BadRequest, Invalid */
+export function jsonPatch(document: unknown, operations: unknown): unknown {
+  if (!Array.isArray(operations)) throw new StatusError("BadRequest", "a JSON patch is an array");
+  if (operations.length > MAX_OPERATIONS) {
+    throw new StatusError(
+      "RequestEntityTooLarge",
+      `a JSON patch has ${MAX_OPERATIONS} operations at most`,
+    );
+  }
+  let result: unknown = structuredClone(document);
+  const copies = { bytes: 0 };
+  for (const operation of operations) {
+    if (!isRecord(operation)) throw new StatusError("BadRequest", "an operation is not an object");
+    result = step(result, operation, copies);
+  }
+  requirePlain(result);
+  return result;
+}
+
+/** Copies of copies double; what they come to is bounded. */
+function copyOf(value: unknown, copies: { bytes: number }): unknown {
+  const text = JSON.stringify(value) ?? "null";
+  copies.bytes += text.length;
+  if (copies.bytes > MAX_OBJECT_BYTES) {
+    throw new StatusError("RequestEntityTooLarge", "the copies of a JSON patch come to too much");
+  }
+  return JSON.parse(text);
+}
+
+function step(
+  document: unknown,
+  operation: Record<string, unknown>,
+  copies: { bytes: number },
+): unknown {
+  const path = pointer(operation["path"]);
+  const value = () => {
+    if (!Object.hasOwn(operation, "value")) throw new StatusError("BadRequest", "value is missing");
+    return structuredClone(operation["value"]);
+  };
+  switch (operation["op"]) {
+    case "add":
+      return add(document, path, value());
+    case "remove":
+      return remove(document, path);
+    case "replace":
+      get(document, path);
+      return path.length === 0 ? value() : add(remove(document, path), path, value());
+    case "move": {
+      const from = pointer(operation["from"]);
+      if (path.length > from.length && from.every((segment, i) => segment === path[i])) {
+        throw invalid("a value cannot be moved into itself");
+      }
+      const moved = get(document, from);
+      return add(remove(document, from), path, moved);
+    }
+    case "copy":
+      return add(document, path, copyOf(get(document, pointer(operation["from"])), copies));
+    case "test":
+      if (!equalJson(get(document, path), value())) {
+        throw invalid(`test failed at ${String(operation["path"])}`);
+      }
+      return document;
+  }
+  throw new StatusError("BadRequest", "op is not one of add, remove, replace, move, copy, test");
+}
+
+/** RFC 6901. */
+function pointer(text: unknown): readonly string[] {
+  if (typeof text !== "string" || (text !== "" && !text.startsWith("/"))) {
+    throw new StatusError("BadRequest", "a path is not a JSON pointer");
+  }
+  return text.split("/").slice(1).map((part) => {
+    const segment = part.replaceAll("~1", "/").replaceAll("~0", "~");
+    if (segment === "__proto__") throw new StatusError("BadRequest", "__proto__ is no field");
+    return segment;
+  });
+}
+
+function index(segment: string, end: number): number {
+  if (!/^(0|[1-9][0-9]{0,8})$/.test(segment)) throw invalid(`"${segment}" is no index`);
+  const at = Number(segment);
+  if (at > end) throw invalid(`index ${segment} is out of bounds`);
+  return at;
+}
+
+function get(document: unknown, path: readonly string[]): unknown {
+  let value = document;
+  for (const segment of path) {
+    if (Array.isArray(value)) value = value[index(segment, value.length - 1)];
+    else if (isRecord(value) && Object.hasOwn(value, segment)) value = value[segment];
+    else throw invalid(`there is nothing at "${segment}"`);
+  }
+  return value;
+}
+
+/** Changes in place: the document is a copy of our own. */
+function add(document: unknown, path: readonly string[], value: unknown): unknown {
+  const last = path.at(-1);
+  if (last === undefined) return value;
+  const parent = get(document, path.slice(0, -1));
+  if (Array.isArray(parent)) {
+    parent.splice(last === "-" ? parent.length : index(last, parent.length), 0, value);
+  } else if (isRecord(parent)) {
+    parent[last] = value;
+  } else {
+    throw invalid(`"${last}" has no parent`);
+  }
+  return document;
+}
+
+function remove(document: unknown, path: readonly string[]): unknown {
+  const last = path.at(-1);
+  if (last === undefined) return null;
+  const parent = get(document, path.slice(0, -1));
+  if (Array.isArray(parent)) {
+    parent.splice(index(last, parent.length - 1), 1);
+  } else if (isRecord(parent) && Object.hasOwn(parent, last)) {
+    delete parent[last];
+  } else {
+    throw invalid(`there is nothing at "${last}"`);
+  }
+  return document;
+}
