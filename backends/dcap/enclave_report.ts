@@ -52,10 +52,10 @@ export interface EnclaveReport {
 
 /**
  * Decodes a report body.
- * @param bytes exactly 384 bytes.
+ * @param bytes exactly 384 bytes; the result holds views of them.
  * @throws {BackendError} `malformed` on any other length.
  */
-export function decodeEnclaveReport(bytes: Uint8Array): EnclaveReport {
+export function decodeEnclaveReport(bytes: Bytes): EnclaveReport {
   const reader = new ByteReader(bytes, "SGX", "enclave report");
   const reservedNotZero: string[] = [];
   const reserved = (length: number, name: string) => {
@@ -78,7 +78,7 @@ export function decodeEnclaveReport(bytes: Uint8Array): EnclaveReport {
   const isvFamilyId = reader.bytes(16, "isvfamilyid");
   const reportData = reader.bytes(64, "report_data");
   reader.end();
-  const view = new DataView(attributes.buffer);
+  const view = new DataView(attributes.buffer, attributes.byteOffset);
   const flags = view.getBigUint64(0, true);
   if ((flags & ~DEFINED_FLAGS) !== 0n) {
     reservedNotZero.push(`attributes.flags 0x${(flags & ~DEFINED_FLAGS).toString(16)}`);

@@ -95,23 +95,25 @@ const BODY: Readonly<Record<QuoteBodyType, { tee: "SGX" | "TDX"; length: number 
  * @throws {BackendError} `malformed`, naming the field, for anything that is not such a quote:
  * lengths that do not add up, an unknown version, TEE type, body type, key type or QE vendor.
  */
-export function decodeQuote(bytes: Uint8Array): DcapQuote {
-  const kind: TeeType = bytes.length >= 8 && bytes[4] === TEE_TYPE_TDX ? "TDX" : "SGX";
-  if (bytes.length > MAX_QUOTE_LENGTH) {
+export function decodeQuote(input: Uint8Array): DcapQuote {
+  const kind: TeeType = input.length >= 8 && input[4] === TEE_TYPE_TDX ? "TDX" : "SGX";
+  if (input.length > MAX_QUOTE_LENGTH) {
     throw new BackendError(
       "malformed",
-      `quote: ${bytes.length} bytes, at most ${MAX_QUOTE_LENGTH}`,
+      `quote: ${input.length} bytes, at most ${MAX_QUOTE_LENGTH}`,
       {
         kind,
       },
     );
   }
+  // The one copy: everything below is a view of it, and later changes of the input change nothing.
+  const bytes = new Uint8Array(input);
   const reader = new ByteReader(bytes, kind, "quote");
   const header = readHeader(reader);
   const bodyType = readBodyType(reader, header);
   const { tee, length } = BODY[bodyType];
   const body = reader.bytes(length, "report body");
-  const signedBytes = bytes.slice(0, reader.offset);
+  const signedBytes = bytes.subarray(0, reader.offset);
   const signatureDataLength = reader.u32("signature data length");
   const signatureData = new ByteReader(
     reader.bytes(signatureDataLength, "signature data"),
@@ -136,7 +138,7 @@ export function decodeQuote(bytes: Uint8Array): DcapQuote {
     header,
     bodyType,
     body,
-    signedBytes: new Uint8Array(signedBytes),
+    signedBytes,
     signatureDataLength,
     signature,
     attestationKey,

@@ -2,9 +2,9 @@
 import { BackendError } from "../errors.ts";
 import type { Bytes, TeeType } from "../mod.ts";
 
-/** Little-endian cursor. Reads return copies, so later changes of the input change nothing. */
+/** Little-endian cursor. Byte strings are views: whoever keeps them copies the input first. */
 export class ByteReader {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Bytes;
   readonly #view: DataView;
   readonly #kind: TeeType;
   readonly #what: string;
@@ -13,7 +13,7 @@ export class ByteReader {
   /**
    * @param what names the structure in errors ("quote", "QE report certification data").
    */
-  constructor(bytes: Uint8Array, kind: TeeType, what: string) {
+  constructor(bytes: Bytes, kind: TeeType, what: string) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#kind = kind;
@@ -54,7 +54,7 @@ export class ByteReader {
 
   bytes(length: number, field: string): Bytes {
     const at = this.#advance(length, field);
-    return this.#bytes.slice(at, at + length) as Bytes;
+    return this.#bytes.subarray(at, at + length);
   }
 
   /** Requires that all has been read. @throws {BackendError} `malformed`. */

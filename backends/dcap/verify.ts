@@ -2,7 +2,7 @@
  * What is true of a DCAP quote, without any policy: signatures, chains, and where the platform
  * stands according to Intel's signed documents. Every negative answer is a value.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
+import { createHash } from "node:crypto";
 import { BackendError } from "../errors.ts";
 import { ecSpki } from "../signatures.ts";
 import { buildPath, type Certificate } from "../x509/mod.ts";
@@ -92,19 +92,22 @@ export async function verifyDcap(input: DcapInput): Promise<DcapFacts> {
     quote.signedBytes,
     false,
   );
-  const bound = sha256.create().update(quote.attestationKey).update(quote.qeAuthData).digest();
+  const bound = createHash("sha256").update(quote.attestationKey).update(quote.qeAuthData).digest();
   const found = await pckFacts(input);
   const pck = "chain" in found ? found : undefined;
   const leaf = pck?.chain.leaf;
   const qeReportSignature = leaf !== undefined && leaf.key.kind === "ec" &&
     leaf.key.curve === "P-256" &&
     await isSignedBy(context, leaf.spki, quote.qeReportSignature, quote.qeReportBytes, true);
+  const chains = new Map<string, DcapChain>();
   const tcbInfo = await documentFacts(
     input,
+    chains,
     chooseTcbInfo(collateral.tcbInfos, quote.tee, pck?.extension?.fmspc, input.now),
   );
   const qeIdentity = await documentFacts(
     input,
+    chains,
     newest(collateral.qeIdentities, input.now, ({ id }) => id === expectedQeId(quote.tee)),
   );
   const info = tcbInfo?.document.value;
@@ -250,14 +253,21 @@ function chooseTcbInfo(
   ) ?? newest(documents, now, (info) => info.id === tee) ?? newest(documents, now, () => true);
 }
 
+/** @param chains what was verified already in this run: both documents mostly share a chain. */
 async function documentFacts<Value>(
   input: DcapInput,
+  chains: Map<string, DcapChain>,
   document: SignedJson<Value> | undefined,
 ): Promise<DocumentFacts<Value> | undefined> {
   if (document === undefined) return undefined;
   const { context, collateral, now } = input;
-  const verify = (chain: readonly Certificate[]) =>
-    verifyDcapChain(context, chain, [INTEL_NAMES.tcbSigning], collateral.crls, now);
+  const verify = async (chain: readonly Certificate[]) => {
+    const key = chain.map(({ fingerprint }) => fingerprint).join();
+    const verified = chains.get(key) ??
+      await verifyDcapChain(context, chain, [INTEL_NAMES.tcbSigning], collateral.crls, now);
+    chains.set(key, verified);
+    return verified;
+  };
   const given = document.chain !== undefined
     ? [document.chain]
     : collateral.chains.filter(([leaf]) =>

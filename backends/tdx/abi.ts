@@ -65,10 +65,10 @@ export interface TdxQuote extends DcapQuote {
 
 /**
  * Decodes a TD report body.
- * @param bytes 584 bytes (TDX 1.0) or 648 bytes (TDX 1.5).
+ * @param bytes 584 bytes (TDX 1.0) or 648 bytes (TDX 1.5); the result holds views of them.
  * @throws {BackendError} `malformed` on any other length.
  */
-export function decodeTdReport(bytes: Uint8Array): TdReport {
+export function decodeTdReport(bytes: Bytes): TdReport {
   const reader = new ByteReader(bytes, "TDX", "TD report");
   const teeTcbSvn = reader.bytes(16, "tee_tcb_svn");
   const mrSeam = reader.bytes(48, "mr_seam");
@@ -106,7 +106,7 @@ export function decodeTdReport(bytes: Uint8Array): TdReport {
     reportData,
     teeTcbSvn2,
     mrServiceTd,
-    attributes: new DataView(tdAttributes.buffer).getBigUint64(0, true),
+    attributes: new DataView(tdAttributes.buffer, tdAttributes.byteOffset).getBigUint64(0, true),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { sha256, sha384, sha512 } from "@noble/hashes/sha2.js";
 import * as v from "valibot";
-import { jsonText, parseJson } from "../dcap/json_text.ts";
+import { jsonText, objectMembers, parseJson } from "../dcap/json_text.ts";
 import { allZero, ByteReader, equalBytes } from "../dcap/reader.ts";
 import { BackendError } from "../errors.ts";
 import type { Bytes } from "../mod.ts";
@@ -46,7 +46,8 @@ export function looksLikeHclReport(bytes: Uint8Array): boolean {
 }
 
 /** @throws {BackendError} `malformed`: no HCL report of TDX kind. */
-export function decodeHclReport(bytes: Uint8Array): HclReport {
+export function decodeHclReport(input: Uint8Array): HclReport {
+  const bytes = new Uint8Array(input);
   const reader = new ByteReader(bytes, "TDX", "HCL report");
   if (bytes.length > MAX_HCL_LENGTH) throw reader.malformed(`${bytes.length} bytes`);
   if (new TextDecoder("latin1").decode(reader.bytes(4, "signature")) !== SIGNATURE) {
@@ -67,7 +68,11 @@ export function decodeHclReport(bytes: Uint8Array): HclReport {
   const runtimeClaims = reader.bytes(claimsSize, "runtime claims");
   if (reportType !== REPORT_TYPE_TDX) throw reader.malformed(`report type ${reportType}, not TDX`);
   if (HASHES[hashType] === undefined) throw reader.malformed(`hash type ${hashType}`);
-  const parsed = v.safeParse(Claims, parseJson(jsonText(runtimeClaims, "claims"), "claims"));
+  const text = jsonText(runtimeClaims, "runtime claims");
+  if (objectMembers(text, "runtime claims") === undefined) {
+    throw reader.malformed("the runtime claims are no object");
+  }
+  const parsed = v.safeParse(Claims, parseJson(text, "runtime claims"));
   if (!parsed.success) {
     const [issue] = parsed.issues;
     const path = v.getDotPath(issue) ?? "claims";

@@ -38,7 +38,8 @@ export function looksLikeEventLog(bytes: Uint8Array): boolean {
  * Decodes a log. Fill after the last event (all FF or all zero) is let be.
  * @throws {BackendError} `malformed`: cut off, another format, no SHA-384, an unknown register.
  */
-export function decodeEventLog(bytes: Uint8Array): CcEventLog {
+export function decodeEventLog(input: Uint8Array): CcEventLog {
+  const bytes = new Uint8Array(input);
   const reader = new ByteReader(bytes, "TDX", "event log");
   if (bytes.length > MAX_CCEL_LENGTH) {
     throw reader.malformed(`${bytes.length} bytes, at most ${MAX_CCEL_LENGTH}`);
