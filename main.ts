@@ -76,7 +76,8 @@ function describeFailure(command: string, error: unknown): string {
     if (at.cause instanceof Error && !lines.at(-1)?.includes(at.cause.message)) {
       lines.push(`  because: ${messageOf(at.cause)}`);
     }
-    if ("hint" in at && typeof at.hint === "string") lines.push(`  hint: ${at.hint}`);
+    const hint = "hint" in at && typeof at.hint === "string" ? `  hint: ${at.hint}` : undefined;
+    if (hint !== undefined && !lines.includes(hint)) lines.push(hint);
   }
   if (error instanceof UsageError) lines.push(`  See: nautilus ${command} --help`);
   return lines.join("\n") + "\n";

@@ -47,6 +47,8 @@ export class SqliteEngine {
   #statements: Statements | undefined;
   #readStatement: StatementSync | undefined;
   #failure: StoreError | undefined;
+  /** Whether they were not there before this connection, which only reads. */
+  #removesSideFiles = false;
   #closed = false;
 
   constructor(path: string) {
@@ -222,16 +224,27 @@ export class SqliteEngine {
       }
       return undefined;
     }
+    this.#removesSideFiles = !isThere(this.#path + "-wal") && !isThere(this.#path + "-shm");
     const database = new DatabaseSync(this.#path, { readOnly: true, allowExtension: false });
     try {
       harden(database);
       checkSchema(database, this.#path);
     } catch (error) {
       database.close();
+      this.#removeSideFiles();
       throw error;
     }
     this.#database = database;
     return database;
+  }
+
+  /** SQLite makes an empty -wal and a -shm even to read, and a read-only connection leaves them. */
+  #removeSideFiles(): void {
+    if (!this.#removesSideFiles) return;
+    this.#removesSideFiles = false;
+    for (const suffix of ["-wal", "-shm"]) {
+      if (isThere(this.#path + suffix)) Deno.removeSync(this.#path + suffix);
+    }
   }
 
   #writable(): DatabaseSync {
@@ -285,6 +298,7 @@ export class SqliteEngine {
     this.#database = undefined;
     try {
       database?.close();
+      this.#removeSideFiles();
     } catch (error) {
       throw ioError("closing the log failed", error);
     }
