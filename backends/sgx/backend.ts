@@ -1,7 +1,11 @@
 /** Intel SGX: the whole program inside Gramine, or a key helper enclave through libsgx_urts. */
-import type { BackendFactory, ProbeResult } from "../mod.ts";
+import * as v from "valibot";
+import { BackendError } from "../errors.ts";
+import type { BackendFactory, Bytes, ProbeResult } from "../mod.ts";
 import { notLanded } from "../not_landed.ts";
 import { found, librarySignal, notFound, pathSignal, type ProbeHost } from "../probe.ts";
+import { createGramineAttestation } from "./gramine.ts";
+import { checkedSgxQuote, GramineBackend } from "./gramine_backend.ts";
 
 const GRAMINE_FOLDER = "/dev/attestation";
 const ENCLAVE_DEVICES = ["/dev/sgx_enclave", "/dev/sgx/enclave"];
@@ -49,14 +53,49 @@ export async function probeSgx(host: ProbeHost): Promise<ProbeResult> {
   return found(signals, `${device.name} and ${library.name} are there`);
 }
 
-export function createSgxFactory(deps: { readonly host: ProbeHost }): BackendFactory {
+export interface SgxBackendDeps {
+  readonly host: ProbeHost;
+  readonly random: (length: number) => Bytes;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+}
+
+const ConfigSchema = v.strictObject({
+  /** Gramine's folder of pseudo-files. */
+  attestation: v.optional(v.pipe(v.string(), v.startsWith("/")), GRAMINE_FOLDER),
+});
+
+export function createSgxFactory(deps: SgxBackendDeps): BackendFactory {
   const probe = (): Promise<ProbeResult> => probeSgx(deps.host);
   return {
     kind: "SGX",
     securityLevel: 3,
     probe,
-    async open() {
-      throw notLanded("SGX", await probe());
+    async open(config) {
+      const result = v.safeParse(ConfigSchema, config ?? {});
+      if (!result.success) {
+        const [issue] = result.issues;
+        throw new BackendError(
+          "config_invalid",
+          `SGX configuration, ${v.getDotPath(issue) ?? "as a whole"}: ${issue.message}`,
+          { kind: "SGX" },
+        );
+      }
+      const { attestation } = result.output;
+      const type = (await deps.host.readText(`${attestation}/attestation_type`))?.trim();
+      // The other way, a helper enclave through libsgx_urts, is found and not yet used.
+      if (type === undefined) throw notLanded("SGX", await probe());
+      if (type !== "dcap") {
+        throw new BackendError("unavailable", `Gramine's attestation type is ${type}`, {
+          kind: "SGX",
+          hint: 'set sgx.remote_attestation = "dcap" in the manifest',
+        });
+      }
+      const { random, clock } = deps;
+      const gramine = createGramineAttestation(attestation);
+      const reportData = random(64);
+      const report = checkedSgxQuote(await gramine.quote(reportData), reportData);
+      return new GramineBackend({ gramine, report, random, clock });
     },
   };
 }
