@@ -11,7 +11,7 @@ import { BackendError } from "../errors.ts";
 import type { Bytes } from "../mod.ts";
 import { decodeSgxQuote } from "../sgx/abi.ts";
 import { decodeTdxQuote } from "../tdx/abi.ts";
-import { decodeHclReport } from "../tdx/azure_hcl.ts";
+import { parseHclReport } from "../azure_hcl.ts";
 import { decodeEventLog, replayEventLog } from "../tdx/ccel.ts";
 import { eventLogBytes } from "../../tests/pki/intel_event_log.ts";
 import { collectCollateral, parseChain } from "./collateral.ts";
@@ -191,7 +191,7 @@ async function targets(): Promise<readonly Target[]> {
       seeds: [hclBytes(), ...real("hcl_report.bin")],
       thousands: 60,
       run: (input) => {
-        decodeHclReport(input);
+        parseHclReport(input);
       },
     },
     {
@@ -211,10 +211,17 @@ function hclBytes(): Bytes {
   const out = new Uint8Array(32 + 1184 + 20 + claims.length);
   out.set(encode("HCLA"));
   const view = new DataView(out.buffer);
-  view.setUint32(1216, 20 + claims.length, true);
-  view.setUint32(1224, 4, true);
-  view.setUint32(1228, 1, true);
-  view.setUint32(1232, claims.length, true);
+  const words: Readonly<Record<number, number>> = {
+    4: 2,
+    8: 1216 + 20 + claims.length,
+    12: 2,
+    1216: 20 + claims.length,
+    1220: 1,
+    1224: 4,
+    1228: 1,
+    1232: claims.length,
+  };
+  for (const [offset, value] of Object.entries(words)) view.setUint32(Number(offset), value, true);
   out.set(claims, 1236);
   return out;
 }

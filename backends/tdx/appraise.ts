@@ -10,6 +10,7 @@ import { appraiseDcap, dcapClaims, dcapExpiry } from "../dcap/appraise.ts";
 import { collectCollateral } from "../dcap/collateral.ts";
 import type { DcapContext } from "../dcap/context.ts";
 import { BackendError } from "../errors.ts";
+import type { Bytes } from "../mod.ts";
 import type { TdxSection } from "../policy/dcap.ts";
 import { accepts } from "../policy/schema.ts";
 import { TD_ATTRIBUTE, tdAttributeNames, tdReportClaims, type TdxQuote } from "./abi.ts";
@@ -162,6 +163,12 @@ function extras({ eventLogs, hclReports }: TdxVerified): Readonly<Record<string,
   const bound = hclReports.find((hcl) => hcl.bound)?.report;
   return {
     ...(eventLogs.length === 0 ? {} : { event_log_events: eventLogs.map((log) => log.eventCount) }),
-    ...(bound === undefined ? {} : { azure_runtime_claims: bound.claims }),
+    ...(bound === undefined ? {} : { azure_runtime_claims: runtimeClaims(bound.claims) }),
   };
+}
+
+/** The claims as JSON; that they are an object was seen when the report was read. */
+function runtimeClaims(claims: Bytes): unknown {
+  const value: unknown = JSON.parse(new TextDecoder().decode(claims));
+  return value;
 }

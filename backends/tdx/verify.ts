@@ -1,4 +1,5 @@
 /** TDX evidence: what is true of it, without any policy. */
+import { bindsClaims, type HclReport, looksLikeHcl, parseHclReport } from "../azure_hcl.ts";
 import type { DcapCollateral } from "../dcap/collateral.ts";
 import type { DcapContext } from "../dcap/context.ts";
 import { equalBytes } from "../dcap/reader.ts";
@@ -6,12 +7,6 @@ import { type DcapFacts, verifyDcap } from "../dcap/verify.ts";
 import { BackendError } from "../errors.ts";
 import type { Bytes } from "../mod.ts";
 import { decodeTdxQuote, type TdxQuote } from "./abi.ts";
-import {
-  bindsRuntimeClaims,
-  decodeHclReport,
-  type HclReport,
-  looksLikeHclReport,
-} from "./azure_hcl.ts";
 import { decodeEventLog, looksLikeEventLog, replayEventLog } from "./ccel.ts";
 
 export interface EventLogFacts {
@@ -58,7 +53,7 @@ export async function verifyTdxQuote(
     eventLogs: collateral.others.filter(({ data }) => looksLikeEventLog(data)).map((item) =>
       compareEventLog(item, quote)
     ),
-    hclReports: collateral.others.filter(({ data }) => looksLikeHclReport(data)).map((item) =>
+    hclReports: collateral.others.filter(({ data }) => looksLikeHcl(data)).map((item) =>
       compareHcl(item, quote)
     ),
   };
@@ -86,8 +81,11 @@ function compareHcl(
   { report }: TdxQuote,
 ): HclFacts {
   try {
-    const hcl = decodeHclReport(data);
-    const bound = bindsRuntimeClaims(hcl, report.reportData);
+    const hcl = parseHclReport(data);
+    if (hcl.hardware !== "tdx") {
+      throw new BackendError("malformed", "the HCL report holds no TDX report", { kind: "TDX" });
+    }
+    const bound = bindsClaims(report.reportData, hcl);
     return { source, report: hcl, bound, problem: undefined };
   } catch (error) {
     if (!(error instanceof BackendError)) throw error;
