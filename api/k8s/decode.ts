@@ -11,7 +11,7 @@ export const MAX_YAML_BYTES = 256 * 1024;
 /** Anchors are for people; more than this many uses of them is an attack ("billion laughs"). */
 export const MAX_YAML_ALIASES = 100;
 
-export type BodyFormat = "json" | "yaml";
+export type BodyFormat = "json" | "yaml" | "protobuf";
 
 /**
  * The format that a Content-Type names; an absent one is JSON, as the API server takes it.
@@ -28,17 +28,19 @@ export function bodyFormat(contentType: string | undefined): BodyFormat {
     case "application/x-yaml":
     case "text/yaml":
       return "yaml";
+    case "application/vnd.kubernetes.protobuf":
+      return "protobuf";
   }
   throw new StatusError(
     "UnsupportedMediaType",
     `the body of the request was in an unknown format (${
       type.slice(0, 100)
-    }); accepted media types are application/json and application/yaml`,
+    }); accepted media types are application/json, application/yaml and application/vnd.kubernetes.protobuf`,
   );
 }
 
 /** @throws {ApiProblem} 400 or 413, naming the field where there is one. */
-export function decodeDocument(bytes: Uint8Array, format: BodyFormat): unknown {
+export function decodeDocument(bytes: Uint8Array, format: "json" | "yaml"): unknown {
   return format === "json" ? decodeJson(bytes) : decodeYaml(bytes);
 }
 

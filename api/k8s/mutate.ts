@@ -2,19 +2,20 @@
 import type { Compare } from "../../store/mod.ts";
 import { alreadyExists, conflict, notFound, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
-import { decodeSubmitted, type StoredObject } from "./objects.ts";
+import { decodeSubmitted, type StoredObject, type SubmittedObject } from "./objects.ts";
 import { namespaceResource, type PlanContext, unchanged, writePlan } from "./plan.ts";
 import { chooseName, equalJson, prepareCreate, prepareUpdate } from "./prepare.ts";
 import { readObject } from "./read.ts";
 import type { K8sRequest, Planned } from "./request.ts";
 import type { ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
+import { validateDocument } from "./validate.ts";
 import { planRemoval } from "./remove.ts";
 
 /** @throws {StatusError} NotFound for the namespace, AlreadyExists, Forbidden while it terminates. */
 export async function planCreate(context: PlanContext): Promise<Planned> {
   const { store, resource, request, sources } = context;
-  const submitted = decodeSubmitted(request.body, resource);
+  const submitted = decode(context, request.body);
   const name = chooseName(submitted, resource, sources);
   if (request.name !== "" && request.name !== name) throw nameMismatch(name, request.name);
   const namespace = placeIn(resource, request, submitted.metadata.namespace ?? "");
@@ -64,7 +65,7 @@ async function planReplacement(
 ): Promise<Planned> {
   const { resource, request } = context;
   const { name, namespace } = request;
-  const submitted = decodeSubmitted(body, resource);
+  const submitted = decode(context, body);
   const given = submitted.metadata;
   if (given.name !== undefined && given.name !== null && given.name !== name) {
     throw nameMismatch(given.name, name);
@@ -95,6 +96,14 @@ async function planReplacement(
     return { kind: "done", outcome: { kind: "object", code: 200, object: current } };
   }
   return writePlan(context, key, next, 200, "updated", [unchanged(key, current)]);
+}
+
+/** @throws {StatusError} BadRequest, Invalid, naming the field. */
+function decode({ resource, schemas, request }: PlanContext, body: unknown): SubmittedObject {
+  const submitted = decodeSubmitted(body, resource);
+  const strictness = request.options?.fieldValidation ?? "Ignore";
+  validateDocument(submitted, resource.kind, schemas, strictness);
+  return submitted;
 }
 
 function nameMismatch(object: string, path: string): StatusError {

@@ -4,6 +4,7 @@ import type { KubernetesObject } from "./objects.ts";
 import { equalJson, isRecord } from "./prepare.ts";
 import type { Patch } from "./request.ts";
 import type { ResourceDefinition } from "./resources.ts";
+import type { KindSchemas } from "./schema.ts";
 import { StatusError } from "./status.ts";
 import { strategicMerge } from "./strategic_merge.ts";
 
@@ -14,7 +15,11 @@ const MAX_OPERATIONS = 10_000;
  *
  * @throws {StatusError} UnsupportedMediaType, BadRequest
  */
-export function decodePatch(bytes: Uint8Array, contentType: string | undefined): Patch {
+export function decodePatch(
+  bytes: Uint8Array,
+  contentType: string | undefined,
+  schemas: KindSchemas,
+): Patch {
   const type = contentType?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
   switch (type) {
     case "application/json-patch+json": {
@@ -27,7 +32,9 @@ export function decodePatch(bytes: Uint8Array, contentType: string | undefined):
     }
     case "application/strategic-merge-patch+json": {
       const patch = objectPatch(decodeDocument(bytes, "json"));
-      return existing((current) => strategicMerge(current, patch));
+      return existing((current, { kind }) =>
+        strategicMerge(current, patch, schemas.message(kind), schemas)
+      );
     }
   }
   throw new StatusError(
@@ -38,12 +45,14 @@ export function decodePatch(bytes: Uint8Array, contentType: string | undefined):
   );
 }
 
-function existing(apply: (current: KubernetesObject) => unknown): Patch {
+function existing(
+  apply: (current: KubernetesObject, resource: ResourceDefinition) => unknown,
+): Patch {
   return {
     createsMissing: false,
-    apply(current: KubernetesObject | undefined, _resource: ResourceDefinition) {
+    apply(current: KubernetesObject | undefined, resource: ResourceDefinition) {
       if (current === undefined) throw new StatusError("NotFound", "there is nothing to patch");
-      return apply(current);
+      return apply(current, resource);
     },
   };
 }

@@ -5,11 +5,13 @@ import { encodeStored, type KubernetesObject, StoredObject } from "./objects.ts"
 import type { Sources } from "./prepare.ts";
 import type { ChangeRecord, K8sRequest, Planned } from "./request.ts";
 import type { ResourceDefinition, ResourceTable } from "./resources.ts";
+import type { KindSchemas } from "./schema.ts";
 
 export interface PlanContext {
   readonly store: Store;
   readonly table: ResourceTable;
   readonly sources: Sources;
+  readonly schemas: KindSchemas;
   readonly resource: ResourceDefinition;
   readonly request: K8sRequest;
 }

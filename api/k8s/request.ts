@@ -33,6 +33,8 @@ export interface Patch {
 
 export interface RequestOptions {
   readonly dryRun?: boolean;
+  /** Strict: unknown fields are refused. Otherwise they are kept as they are. */
+  readonly fieldValidation?: "Ignore" | "Strict";
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
   readonly limit?: number;

@@ -16,6 +16,7 @@ import { getObject, listObjects } from "./read.ts";
 import { planDelete, planDeleteCollection } from "./remove.ts";
 import type { K8sOutcome, K8sRequest, Planned } from "./request.ts";
 import { createResourceTable, type ResourceDefinition, type ResourceTable } from "./resources.ts";
+import { KindSchemas } from "./schema.ts";
 import { StatusError } from "./status.ts";
 import { type K8sWatch, openWatch, type SharedObjects, type WatchOptions } from "./watch.ts";
 
@@ -30,6 +31,8 @@ export interface K8sServiceOptions {
 
 export interface K8sService {
   readonly table: ResourceTable;
+  /** What is known of the fields of each kind. */
+  readonly schemas: KindSchemas;
   /** Makes the namespaces every cluster has. Does nothing where they are. */
   bootstrap(): Promise<void>;
   /**
@@ -60,6 +63,7 @@ const MAX_ATTEMPTS = 32;
 export function createK8sService(options: K8sServiceOptions): K8sService {
   const { store, authorizer } = options;
   const table = options.table ?? createResourceTable();
+  const schemas = new KindSchemas();
   const shared: SharedObjects = new WeakMap();
   const sources = { clock: options.clock, random: options.random };
 
@@ -74,7 +78,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
     if (!decision.allowed) throw forbidden(request, decision.reason);
     const found = resource(request.group, request.version, request.plural);
     checkTarget(request, found);
-    return { store, table, sources, resource: found, request };
+    return { store, table, sources, schemas, resource: found, request };
   }
 
   function plan(request: K8sRequest): Promise<Planned> {
@@ -106,6 +110,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
 
   return {
     table,
+    schemas,
     resource,
     plan: (request) => settle(() => plan(request)),
     async bootstrap() {

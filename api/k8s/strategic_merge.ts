@@ -1,37 +1,10 @@
 /**
- * Strategic merge patch: like a merge patch, but lists whose items have a key are merged by it.
- * Kubernetes keeps the keys in its Go types; here they stand in one table by field name.
+ * Strategic merge patch: like a merge patch, but lists whose items have a key are merged by it. The
+ * keys are those of the kind's own description.
  */
 import { equalJson, isRecord } from "./prepare.ts";
+import type { FieldSpec, KindSchemas, MessageSpec } from "./schema.ts";
 import { StatusError } from "./status.ts";
-
-/** Field of a list → what tells its items apart, the first that the items have. */
-const MERGE_KEYS: Readonly<Record<string, readonly string[]>> = {
-  containers: ["name"],
-  initContainers: ["name"],
-  ephemeralContainers: ["name"],
-  volumes: ["name"],
-  env: ["name"],
-  imagePullSecrets: ["name"],
-  secrets: ["name"],
-  volumeMounts: ["mountPath"],
-  volumeDevices: ["devicePath"],
-  // Of a container, or of a service.
-  ports: ["containerPort", "port"],
-  hostAliases: ["ip"],
-  podIPs: ["ip"],
-  hostIPs: ["ip"],
-  topologySpreadConstraints: ["topologyKey"],
-  resourceClaims: ["name"],
-  schedulingGates: ["name"],
-  conditions: ["type"],
-  addresses: ["type"],
-  taints: ["key"],
-  ownerReferences: ["uid"],
-};
-
-/** Lists of plain values that are merged as sets. */
-const SETS: ReadonlySet<string> = new Set(["finalizers"]);
 
 const DIRECTIVE = "$patch";
 const RETAIN_KEYS = "$retainKeys";
@@ -39,111 +12,134 @@ const ORDER = "$setElementOrder/";
 const DELETE_FROM = "$deleteFromPrimitiveList/";
 
 /** @throws {StatusError} BadRequest for a directive that is none. */
-export function strategicMerge(target: unknown, patch: Record<string, unknown>): unknown {
-  return mergeObject(isRecord(target) ? target : {}, patch);
+export function strategicMerge(
+  target: unknown,
+  patch: Record<string, unknown>,
+  message: MessageSpec | undefined,
+  schemas: KindSchemas,
+): unknown {
+  return new StrategicMerge(schemas).object(isRecord(target) ? target : {}, patch, message);
 }
 
 function bad(why: string): StatusError {
   return new StatusError("BadRequest", `strategic merge patch: ${why}`);
 }
 
-function mergeObject(
-  target: Readonly<Record<string, unknown>>,
-  patch: Readonly<Record<string, unknown>>,
-): Record<string, unknown> {
-  const directive = patch[DIRECTIVE];
-  if (directive === "replace") return mergeObject({}, withoutDirectives(patch));
-  if (directive === "delete") return {};
-  if (directive !== undefined && directive !== "merge") {
-    throw bad(`unknown $patch "${String(directive)}"`);
+class StrategicMerge {
+  readonly #schemas: KindSchemas;
+
+  constructor(schemas: KindSchemas) {
+    this.#schemas = schemas;
   }
-  const out: Record<string, unknown> = { ...target };
-  const retain = patch[RETAIN_KEYS];
-  if (retain !== undefined) {
-    if (!Array.isArray(retain)) throw bad("$retainKeys is not a list");
-    for (const key of Object.keys(out)) if (!retain.includes(key)) delete out[key];
+
+  object(
+    target: Readonly<Record<string, unknown>>,
+    patch: Readonly<Record<string, unknown>>,
+    message: MessageSpec | undefined,
+  ): Record<string, unknown> {
+    const directive = patch[DIRECTIVE];
+    if (directive === "replace") return this.object({}, withoutDirectives(patch), message);
+    if (directive === "delete") return {};
+    if (directive !== undefined && directive !== "merge") {
+      throw bad(`unknown $patch "${String(directive)}"`);
+    }
+    const out: Record<string, unknown> = { ...target };
+    retainKeys(out, patch[RETAIN_KEYS]);
+    for (const [key, value] of Object.entries(patch)) {
+      if (key.startsWith(DELETE_FROM)) deleteFrom(out, key.slice(DELETE_FROM.length), value);
+    }
+    for (const [key, value] of Object.entries(patch)) {
+      if (key.startsWith("$")) continue;
+      const field = message?.byName.get(key);
+      if (value === null) delete out[key];
+      else if (isRecord(value)) {
+        const old = out[key];
+        const inner = field?.shape === "one" ? this.#messageOf(field) : undefined;
+        out[key] = this.object(isRecord(old) ? old : {}, value, inner);
+      } else if (Array.isArray(value)) out[key] = this.#list(key, out[key], value, field);
+      else out[key] = value;
+    }
+    for (const [key, value] of Object.entries(patch)) {
+      if (!key.startsWith(ORDER)) continue;
+      const name = key.slice(ORDER.length);
+      const list = out[name];
+      if (!Array.isArray(list) || !Array.isArray(value)) continue;
+      const merge = message?.byName.get(name)?.merge;
+      out[name] = inOrder(list, value, typeof merge === "object" ? merge.key : undefined);
+    }
+    return out;
   }
-  for (const [key, value] of Object.entries(patch)) {
-    if (key.startsWith(DELETE_FROM)) {
-      const field = key.slice(DELETE_FROM.length);
-      const gone = Array.isArray(value) ? value : [];
-      const list = out[field];
-      if (Array.isArray(list)) {
-        out[field] = list.filter((item) => !gone.some((other) => equalJson(item, other)));
+
+  #messageOf(field: FieldSpec | undefined): MessageSpec | undefined {
+    return typeof field?.type === "object" ? this.#schemas.message(field.type.message) : undefined;
+  }
+
+  #list(
+    name: string,
+    target: unknown,
+    patch: readonly unknown[],
+    field: FieldSpec | undefined,
+  ): unknown[] {
+    const old: readonly unknown[] = Array.isArray(target) ? target : [];
+    const message = this.#messageOf(field);
+    const replaces = patch.some((item) => isRecord(item) && item[DIRECTIVE] === "replace");
+    if (field?.merge === undefined || replaces) {
+      return patch.filter((item) => !(isRecord(item) && item[DIRECTIVE] !== undefined)).map((
+        item,
+      ) => this.#plain(item, message));
+    }
+    if (field.merge === "set") {
+      return [...old, ...patch.filter((item) => !old.some((other) => equalJson(other, item)))];
+    }
+    const { key } = field.merge;
+    const out = [...old];
+    for (const item of patch) {
+      if (!isRecord(item)) throw bad(`an item of "${name}" is not an object`);
+      const id = item[key];
+      if (id === undefined) throw bad(`an item of "${name}" has no "${key}"`);
+      const at = out.findIndex((other) => isRecord(other) && equalJson(other[key], id));
+      if (item[DIRECTIVE] === "delete") {
+        if (at !== -1) out.splice(at, 1);
+        continue;
       }
+      const before = at === -1 ? {} : out[at];
+      const merged = this.object(isRecord(before) ? before : {}, item, message);
+      if (at === -1) out.push(merged);
+      else out[at] = merged;
     }
+    return out;
   }
-  for (const [key, value] of Object.entries(patch)) {
-    if (key.startsWith("$")) continue;
-    if (value === null) delete out[key];
-    else if (isRecord(value)) {
-      const old = out[key];
-      out[key] = mergeObject(isRecord(old) ? old : {}, value);
-    } else if (Array.isArray(value)) out[key] = mergeList(key, out[key], value);
-    else out[key] = value;
+
+  /** What is new holds no directives any more, at any depth. */
+  #plain(value: unknown, message: MessageSpec | undefined): unknown {
+    return isRecord(value) ? this.object({}, withoutDirectives(value), message) : value;
   }
-  for (const [key, value] of Object.entries(patch)) {
-    if (!key.startsWith(ORDER)) continue;
-    const field = key.slice(ORDER.length);
-    const list = out[field];
-    if (Array.isArray(list) && Array.isArray(value)) out[field] = inOrder(field, list, value);
-  }
-  return out;
 }
 
-function mergeList(field: string, target: unknown, patch: readonly unknown[]): unknown[] {
-  const old: readonly unknown[] = Array.isArray(target) ? target : [];
-  if (SETS.has(field) && patch.every((item) => typeof item === "string")) {
-    return [...new Set([...old, ...patch])];
-  }
-  const replaces = patch.some((item) => isRecord(item) && item[DIRECTIVE] === "replace");
-  const key = mergeKey(field, [...patch, ...old]);
-  if (key === undefined || replaces) {
-    return patch.filter((item) => !(isRecord(item) && item[DIRECTIVE] === "replace")).map(plain);
-  }
-  const out = [...old];
-  for (const item of patch) {
-    if (!isRecord(item)) throw bad(`"${field}" mixes objects and values`);
-    const id = item[key];
-    if (id === undefined) throw bad(`an item of "${field}" has no "${key}"`);
-    const at = out.findIndex((other) => isRecord(other) && equalJson(other[key], id));
-    if (item[DIRECTIVE] === "delete") {
-      if (at !== -1) out.splice(at, 1);
-      continue;
-    }
-    const before = at === -1 ? {} : out[at];
-    const merged = mergeObject(isRecord(before) ? before : {}, item);
-    if (at === -1) out.push(merged);
-    else out[at] = merged;
-  }
-  return out;
+function retainKeys(out: Record<string, unknown>, retain: unknown): void {
+  if (retain === undefined) return;
+  if (!Array.isArray(retain)) throw bad("$retainKeys is not a list");
+  for (const key of Object.keys(out)) if (!retain.includes(key)) delete out[key];
 }
 
-function mergeKey(field: string, items: readonly unknown[]): string | undefined {
-  const candidates = MERGE_KEYS[field];
-  if (candidates === undefined || !items.every(isRecord)) return undefined;
-  return candidates.find((key) => items.some((item) => Object.hasOwn(item, key))) ?? candidates[0];
+function deleteFrom(out: Record<string, unknown>, name: string, value: unknown): void {
+  const list = out[name];
+  if (!Array.isArray(list) || !Array.isArray(value)) return;
+  out[name] = list.filter((item) => !value.some((other) => equalJson(item, other)));
 }
 
 /** Items in the order that the patch gives; what it does not name follows where it was. */
-function inOrder(field: string, list: readonly unknown[], order: readonly unknown[]): unknown[] {
-  const key = mergeKey(field, list);
+function inOrder(
+  list: readonly unknown[],
+  order: readonly unknown[],
+  key: string | undefined,
+): unknown[] {
   const idOf = (item: unknown) => key !== undefined && isRecord(item) ? item[key] : item;
   const position = (item: unknown) => {
     const at = order.findIndex((other) => equalJson(idOf(other), idOf(item)));
     return at === -1 ? order.length : at;
   };
   return list.toSorted((a, b) => position(a) - position(b));
-}
-
-/** What is new holds no directives any more, at any depth. */
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) {
-    return value.filter((item) => !(isRecord(item) && item[DIRECTIVE] === "delete")).map((item) =>
-      plain(item)
-    );
-  }
-  return isRecord(value) ? mergeObject({}, withoutDirectives(value)) : value;
 }
 
 function withoutDirectives(value: Readonly<Record<string, unknown>>): Record<string, unknown> {

@@ -11,6 +11,8 @@ import { openApiDocument, openApiIndex } from "../k8s/openapi.ts";
 import { decodePatch } from "../k8s/patch.ts";
 import { parseResourcePath, type ResourcePath } from "../k8s/paths.ts";
 import type { K8sRequest } from "../k8s/request.ts";
+import { decodeProtobufObject } from "../k8s/protobuf.ts";
+import type { KindSchemas } from "../k8s/schema.ts";
 import { StatusError } from "../k8s/status.ts";
 import { type IncludeObject, tableOf } from "../k8s/table.ts";
 import { requireUser } from "../middleware/authenticate.ts";
@@ -118,7 +120,7 @@ async function resource(
     ...target,
     verb,
     options: verb === "list" || verb === "deletecollection" ? listQuery(c) : writeQuery(c),
-    ...await requestBody(c, verb),
+    ...await requestBody(c, verb, deps.k8s.schemas),
   });
   if (table !== undefined && outcome.kind !== "status") {
     const items = outcome.kind === "list" ? outcome.items : [outcome.object];
@@ -148,6 +150,7 @@ function wantedTable(c: ApiContext): IncludeObject | undefined {
 async function requestBody(
   c: ApiContext,
   verb: Verb,
+  schemas: KindSchemas,
 ): Promise<Pick<K8sRequest, "body" | "patch">> {
   if (verb === "get" || verb === "list") return {};
   const bytes = await readBody(c, MAX_OBJECT_BYTES);
@@ -156,9 +159,13 @@ async function requestBody(
     throw new StatusError("BadRequest", "the body is empty");
   }
   const type = c.req.header("content-type");
-  return verb === "patch"
-    ? { patch: decodePatch(bytes, type) }
-    : { body: decodeDocument(bytes, bodyFormat(type)) };
+  if (verb === "patch") return { patch: decodePatch(bytes, type, schemas) };
+  const format = bodyFormat(type);
+  return {
+    body: format === "protobuf"
+      ? decodeProtobufObject(bytes, schemas)
+      : decodeDocument(bytes, format),
+  };
 }
 
 const COLLECTION: Readonly<Record<string, Verb>> = {

@@ -47,7 +47,14 @@ export function writeQuery(c: ApiContext): RequestOptions {
   for (const value of values) {
     if (value !== "All") throw invalid("dryRun", value);
   }
-  return { dryRun: values.length > 0 };
+  const validation = single(c, "fieldValidation") ?? "";
+  if (!["", "Ignore", "Warn", "Strict"].includes(validation)) {
+    throw invalid("fieldValidation", validation);
+  }
+  return {
+    dryRun: values.length > 0,
+    fieldValidation: validation === "Strict" ? "Strict" : "Ignore",
+  };
 }
 
 /** What list, watch and deletecollection may say. @throws {StatusError} BadRequest */
