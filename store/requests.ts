@@ -48,9 +48,9 @@ export function checkCount(name: string, value: number | undefined): number {
 
 interface Writes {
   readonly puts: Set<string>;
-  readonly deletes: { readonly keyspace: number; readonly range: IndexRange }[];
-  /** Whether it deletes the keys of a lease, whichever they are. */
-  leases: boolean;
+  readonly deletes: { readonly keyspace: number; readonly start: string; readonly end: string }[];
+  /** Whether it deletes what no put is held against: a lease's keys, or (as in etcd) all from a key on. */
+  others: boolean;
 }
 
 /**
@@ -63,19 +63,18 @@ export function checkTxn(request: TxnRequest): boolean {
   for (const compare of request.compare) indexRange(compare);
   const success = collectWrites(request.success);
   const failure = collectWrites(request.failure);
-  return [success, failure].some((w) => w.puts.size > 0 || w.deletes.length > 0 || w.leases);
+  return [success, failure].some((w) => w.puts.size > 0 || w.deletes.length > 0 || w.others);
 }
 
 function collectWrites(operations: readonly Operation[]): Writes {
-  const writes: Writes = { puts: new Set(), deletes: [], leases: false };
+  const writes: Writes = { puts: new Set(), deletes: [], others: false };
   for (const operation of operations) {
     if (operation.type === "delete") {
-      writes.deletes.push({
-        keyspace: keyspaceNumber(operation.keyspace),
-        range: indexRange(operation),
-      });
+      const { start, end } = indexRange(operation);
+      if (end === undefined) writes.others = true;
+      else writes.deletes.push({ keyspace: keyspaceNumber(operation.keyspace), start, end });
     } else if (operation.type === "delete_leased") {
-      writes.leases = true;
+      writes.others = true;
     } else if (operation.type === "range") {
       indexRange(operation);
       checkCount("limit", operation.limit);
@@ -90,7 +89,7 @@ function collectWrites(operations: readonly Operation[]): Writes {
     for (const put of then.puts) addPut(writes, put, undefined);
     for (const put of otherwise.puts) addPut(writes, put, then.puts);
     writes.deletes.push(...then.deletes, ...otherwise.deletes);
-    writes.leases ||= then.leases || otherwise.leases;
+    writes.others ||= then.others || otherwise.others;
   }
   for (const operation of operations) {
     if (operation.type !== "put") continue;
@@ -110,10 +109,9 @@ function collectWrites(operations: readonly Operation[]): Writes {
 
 function addPut(writes: Writes, put: string, exclusive: ReadonlySet<string> | undefined): void {
   const duplicate = (writes.puts.has(put) && exclusive?.has(put) !== true) ||
-    writes.deletes.some(({ keyspace, range }) => {
+    writes.deletes.some(({ keyspace, start, end }) => {
       const key = put.slice(1);
-      return put.charCodeAt(0) === 48 + keyspace && key >= range.start &&
-        (range.end === undefined || key < range.end);
+      return put.charCodeAt(0) === 48 + keyspace && key >= start && key < end;
     });
   if (duplicate) {
     throw new StoreError("duplicate_key", "the transaction changes one key twice");
