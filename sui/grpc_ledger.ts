@@ -289,6 +289,7 @@ class GrpcLedger implements Ledger {
       cursor: position === start || token === undefined
         ? after
         : encodeCursor({ ...position, token }),
+      covered: coveredBy(position),
     };
   }
 
@@ -449,6 +450,11 @@ function isRepeat(
   if (comparePositions({ checkpoint: event.checkpoint, event }, start) <= 0) return true;
   return previous !== undefined && previous.transactionDigest === event.transactionDigest &&
     previous.eventIndex === event.eventIndex;
+}
+
+function coveredBy(position: Pick<CursorPosition, "checkpoint" | "event">): bigint | undefined {
+  if (position.event === undefined) return position.checkpoint;
+  return position.checkpoint === 0n ? undefined : position.checkpoint - 1n;
 }
 
 function isTooLarge(error: unknown): boolean {

@@ -64,6 +64,8 @@ export interface EventPage {
   readonly hasMore: boolean;
   /** Cursor after the last thing looked at, even when no event matched. Never behind `after`. */
   readonly cursor: EventCursor | undefined;
+  /** Every event up to and including this checkpoint has been looked at; undefined: not known. */
+  readonly covered: bigint | undefined;
 }
 
 /** Where to begin when there is no cursor yet. */

@@ -1,4 +1,5 @@
 import { openGrpcLedger } from "../../sui/grpc_ledger.ts";
+import { createQuorumLedger } from "../../sui/quorum_ledger.ts";
 import { MemoryLedger } from "../fakes/sui/memory_ledger.ts";
 import { startFakeNode } from "../fakes/sui/server.ts";
 import { testLedger } from "./ledger_suite.ts";
@@ -38,6 +39,34 @@ testLedger({
       [Symbol.asyncDispose]: async () => {
         await ledger[Symbol.asyncDispose]();
         await node[Symbol.asyncDispose]();
+      },
+    };
+  },
+});
+
+testLedger({
+  name: "QuorumLedger over two gRPC nodes",
+  open: async (gateway) => {
+    const nodes = [await startFakeNode({ gateway }), await startFakeNode({ gateway })];
+    const ledger = createQuorumLedger({
+      ledgers: await Promise.all(nodes.map(({ url }) => openGrpcLedger({ endpoint: url }))),
+      retryMs: 1,
+    });
+    const behind = nodes[1];
+    return {
+      ledger,
+      // One of two is enough to make a quorum impossible, and to hold it back.
+      setReachable: (reachable) => {
+        if (reachable) behind?.faults.clear();
+        else behind?.faults.set({ kind: "http_status", status: 503 });
+      },
+      setLag: (checkpoints) => {
+        behind?.faults.clear();
+        if (checkpoints > 0) behind?.faults.set({ kind: "lag", checkpoints });
+      },
+      [Symbol.asyncDispose]: async () => {
+        await ledger[Symbol.asyncDispose]();
+        await Promise.all(nodes.map((node) => node[Symbol.asyncDispose]()));
       },
     };
   },

@@ -135,6 +135,7 @@ export class MemoryLedger implements Ledger {
       events,
       hasMore,
       cursor: hasMore ? events.at(-1)?.cursor : behind ? format(cursor) : format(tip),
+      covered: hasMore ? (events.at(-1)?.checkpoint ?? 1n) - 1n : served,
     };
   }
 
