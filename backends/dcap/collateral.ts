@@ -13,6 +13,7 @@ import {
   parseCrl,
   pemBlocks,
   readTlv,
+  sameBytes,
   TAG,
 } from "../x509/mod.ts";
 import { bundleItems, headerChains } from "./bundle.ts";
@@ -52,7 +53,22 @@ export interface DcapCollateral {
 
 export const MAX_ITEMS = 64;
 
+export type CertificateParser = (der: Bytes) => Certificate;
+
+/** `parseCertificate()` that parses the same bytes once: chains share their upper ends. */
+export function rememberingParser(known: Iterable<Certificate> = []): CertificateParser {
+  const parsed = [...known];
+  return (der) => {
+    const before = parsed.find(({ raw }) => sameBytes(raw, der));
+    if (before !== undefined) return before;
+    const certificate = parseCertificate(der);
+    parsed.push(certificate);
+    return certificate;
+  };
+}
+
 interface Sink {
+  readonly parse: CertificateParser;
   tcbInfos: SignedJson<TcbInfo>[];
   qeIdentities: SignedJson<QeIdentity>[];
   crls: Crl[];
@@ -63,8 +79,12 @@ interface Sink {
 }
 
 /** Sorts what was given. Never throws: what is broken is listed as such. */
-export function collectCollateral(endorsements: readonly Endorsement[]): DcapCollateral {
+export function collectCollateral(
+  endorsements: readonly Endorsement[],
+  parse: CertificateParser = rememberingParser(),
+): DcapCollateral {
   const sink: Sink = {
+    parse,
     tcbInfos: [],
     qeIdentities: [],
     crls: [],
@@ -83,7 +103,8 @@ export function collectCollateral(endorsements: readonly Endorsement[]): DcapCol
     }
     guarded(sink, source, () => addItem(sink, source, data, 0));
   });
-  return sink;
+  const { parse: _parse, ...collateral } = sink;
+  return collateral;
 }
 
 function guarded(sink: Sink, source: string, add: () => void): void {
@@ -153,7 +174,7 @@ function addDer(sink: Sink, source: string, data: Bytes): void {
   }
   if (shape === undefined) sink.others.push({ source, data });
   else if (shape === "crl") sink.crls.push(parseCrl(data));
-  else sink.chains.push(parseDerCertificates(data));
+  else sink.chains.push(parseDerCertificates(data, sink.parse));
 }
 
 function derShape(data: Uint8Array): "certificate" | "crl" | undefined {
@@ -167,14 +188,14 @@ function derShape(data: Uint8Array): "certificate" | "crl" | undefined {
 }
 
 /** Certificates in DER, one after the other, at most 16. @throws {BackendError} `malformed`. */
-export function parseDerCertificates(data: Bytes): Certificate[] {
+export function parseDerCertificates(data: Bytes, parse: CertificateParser): Certificate[] {
   const certificates: Certificate[] = [];
   for (let offset = 0; offset < data.length;) {
     if (certificates.length >= 16) {
       throw new BackendError("malformed", "more than 16 certificates in one item");
     }
     const { end } = readTlv(data, offset, data.length);
-    certificates.push(parseCertificate(data.subarray(offset, end)));
+    certificates.push(parse(data.subarray(offset, end)));
     offset = end;
   }
   return certificates;
@@ -184,7 +205,7 @@ function addPem(sink: Sink, source: string, data: Bytes): void {
   const text = new TextDecoder("latin1").decode(data);
   const chain: Certificate[] = [];
   for (const { label, data: der } of pemBlocks(text, 64)) {
-    if (label === "CERTIFICATE") chain.push(parseCertificate(der));
+    if (label === "CERTIFICATE") chain.push(sink.parse(der));
     else if (label === "X509 CRL") sink.crls.push(parseCrl(der));
     else throw new BackendError("malformed", `${source}: a PEM block ${label} is no collateral`);
   }
@@ -211,7 +232,7 @@ function addJson(sink: Sink, source: string, text: string): void {
         text: new TextEncoder().encode(reply.text),
         signature: reply.signature,
         source: reply.source,
-        chain: issuerChain === undefined ? undefined : parseChain(issuerChain),
+        chain: issuerChain === undefined ? undefined : parseChain(issuerChain, sink.parse),
       };
       if (reply.kind === "tcbInfo") {
         sink.tcbInfos.push({ ...common, value: decodeTcbInfo(reply.text) });
@@ -225,8 +246,11 @@ function addJson(sink: Sink, source: string, text: string): void {
  * the zero byte of a C string), or DER one after the other.
  * @throws {BackendError} `malformed`.
  */
-export function parseChain(data: Bytes): Certificate[] {
-  if (data[0] === TAG.sequence) return parseDerCertificates(data);
+export function parseChain(
+  data: Bytes,
+  parse: CertificateParser = rememberingParser(),
+): Certificate[] {
+  if (data[0] === TAG.sequence) return parseDerCertificates(data, parse);
   const text = new TextDecoder("latin1").decode(trimmed(data));
   if (
     !/^\s*(?:-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]*-----END CERTIFICATE-----\s*)+$/.test(text)
@@ -237,6 +261,6 @@ export function parseChain(data: Bytes): Certificate[] {
     if (label !== "CERTIFICATE") {
       throw new BackendError("malformed", `PEM: ${label} where a certificate belongs`);
     }
-    return parseCertificate(der);
+    return parse(der);
   });
 }

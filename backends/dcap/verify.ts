@@ -6,7 +6,12 @@ import { createHash } from "node:crypto";
 import { BackendError } from "../errors.ts";
 import { ecSpki } from "../signatures.ts";
 import { buildPath, type Certificate } from "../x509/mod.ts";
-import { type DcapCollateral, parseChain, type SignedJson } from "./collateral.ts";
+import {
+  type DcapCollateral,
+  parseChain,
+  rememberingParser,
+  type SignedJson,
+} from "./collateral.ts";
 import {
   type DcapChain,
   type DcapContext,
@@ -150,7 +155,8 @@ async function pckFacts(
   let source: PckFacts["source"] = "quote";
   if (type === CERTIFICATION_DATA.PCK_CHAIN || type === CERTIFICATION_DATA.PCK_LEAF) {
     try {
-      chain = context.cache?.chain(data) ?? parseChain(data);
+      chain = context.cache?.chain(data) ??
+        parseChain(data, rememberingParser([context.root, ...allCertificates(collateral)]));
     } catch (error) {
       if (!(error instanceof BackendError)) throw error;
       return { code: "malformed", text: `the quote's PCK certificates: ${error.message}` };
@@ -178,6 +184,10 @@ async function pckFacts(
     now,
   );
   return { source, chain: verified, ...extensionOf(context, verified.leaf) };
+}
+
+function allCertificates({ chains, tcbInfos, qeIdentities }: DcapCollateral): Certificate[] {
+  return [...chains, ...[...tcbInfos, ...qeIdentities].map(({ chain }) => chain ?? [])].flat();
 }
 
 /** A PCK certificate from the collateral; of several the one that signed the QE report. */

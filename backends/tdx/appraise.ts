@@ -7,7 +7,7 @@ import {
   type Verifier,
 } from "../appraisal.ts";
 import { appraiseDcap, dcapClaims, dcapExpiry } from "../dcap/appraise.ts";
-import { collectCollateral } from "../dcap/collateral.ts";
+import { collectCollateral, rememberingParser } from "../dcap/collateral.ts";
 import type { DcapContext } from "../dcap/context.ts";
 import { BackendError } from "../errors.ts";
 import type { Bytes } from "../mod.ts";
@@ -24,7 +24,8 @@ export function createTdxVerifier(context: DcapContext): Verifier<TdxSection> {
       const { evidence, policy, now } = input;
       const list = new CheckList();
       const endorsements = [...evidence.endorsements, ...input.endorsements];
-      const collateral = context.cache?.collateral(endorsements) ?? collectCollateral(endorsements);
+      const collateral = context.cache?.collateral(endorsements) ??
+        collectCollateral(endorsements, rememberingParser([context.root]));
       let verified: TdxVerified;
       try {
         verified = await verifyTdxQuote(evidence.data, collateral, context, now);
