@@ -6,6 +6,7 @@ import { answerError } from "./middleware/errors.ts";
 import { requestId } from "./middleware/request_id.ts";
 import { securityHeaders } from "./middleware/security_headers.ts";
 import { ApiProblem } from "./problem.ts";
+import { accessReviewRoutes } from "./routes/access_review.ts";
 import { attestationRoutes } from "./routes/attestation.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
@@ -29,6 +30,7 @@ export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   attestationRoutes(app, deps);
   workerRoutes(app, deps);
   suiEventsRoutes(app, deps);
+  accessReviewRoutes(app, deps);
   // Last: /api/v1/nodes/heartbeat may be a node too, for any method but POST.
   kubernetesRoutes(app, deps);
   return app;

@@ -235,6 +235,8 @@ function digestOf(outcome: K8sOutcome): string {
   switch (outcome.kind) {
     case "object":
       return sha256(outcome.object.stored).toHex();
+    case "document":
+      return sha256(encoder.encode(JSON.stringify(outcome.document))).toHex();
     case "status":
       return sha256(encoder.encode(JSON.stringify(outcome.status))).toHex();
     case "list": {

@@ -1,4 +1,5 @@
 /** Discovery documents: what there is, as kubectl and client-go ask for it. */
+import { isScalable } from "./scale.ts";
 import { apiVersionOf, type ResourceDefinition, type ResourceTable } from "./resources.ts";
 
 const VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -66,6 +67,17 @@ function entries(resource: ResourceDefinition): Record<string, unknown>[] {
   }];
   if (hasStatus) {
     out.push({ ...base, name: `${plural}/status`, singularName: "", verbs: STATUS_VERBS });
+  }
+  if (isScalable(resource)) {
+    out.push({
+      name: `${plural}/scale`,
+      singularName: "",
+      namespaced,
+      group: "autoscaling",
+      version: "v1",
+      kind: "Scale",
+      verbs: STATUS_VERBS,
+    });
   }
   return out;
 }

@@ -10,6 +10,8 @@ export function encodeOutcome(outcome: K8sOutcome): Bytes {
   switch (outcome.kind) {
     case "object":
       return outcome.object.json();
+    case "document":
+      return encoder.encode(JSON.stringify(outcome.document));
     case "status":
       return encoder.encode(JSON.stringify(outcome.status));
     case "list":

@@ -83,7 +83,8 @@ async function planReplacement(
       `Precondition failed: UID in precondition: ${given.uid}, UID in object meta: ${before.metadata.uid}`,
     );
   }
-  const next = prepareUpdate(submitted, before, resource, request.subresource);
+  const subresource = request.subresource === "status" ? "status" : undefined;
+  const next = prepareUpdate(submitted, before, resource, subresource);
   delete next.metadata.resourceVersion;
   delete before.metadata.resourceVersion;
   const key = objectKey(resource, namespace, name);

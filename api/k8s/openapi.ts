@@ -1,8 +1,9 @@
 /**
  * OpenAPI v3 of the Kubernetes paths, made from the resource table: enough for kubectl to see which
- * requests there are. Schemas stop at the object's own level; specs are not described.
+ * requests there are, to compute patches for apply and to explain fields (names and types, no prose).
  */
-import { apiVersionOf, type ResourceDefinition, type ResourceTable } from "./resources.ts";
+import type { ResourceDefinition, ResourceTable } from "./resources.ts";
+import type { FieldSpec, KindSchemas, ScalarType } from "./schema.ts";
 
 /** `GET /openapi/v3` */
 export function openApiIndex(table: ResourceTable, version: string): Record<string, unknown> {
@@ -23,61 +24,94 @@ function groupPath(resource: { group: string; version: string }): string {
 /** `GET /openapi/v3/{api/v1 | apis/group/version}`; undefined where nothing of it is served. */
 export function openApiDocument(
   table: ResourceTable,
+  schemas: KindSchemas,
   path: string,
   version: string,
 ): Record<string, unknown> | undefined {
   const resources = table.all().filter((resource) => groupPath(resource) === path);
   if (resources.length === 0) return undefined;
+  const components: Record<string, unknown> = {};
+  for (const resource of resources) addSchemas(resource, schemas, components);
   return {
     openapi: "3.0.0",
     info: { title: "Nautilus TEE, Kubernetes resources", version },
     paths: Object.assign({}, ...resources.map(pathsOf)),
-    components: { schemas: Object.assign({ ObjectMeta }, ...resources.map(schemaOf)) },
+    components: { schemas: components },
   };
 }
 
-const ObjectMeta = {
-  type: "object",
-  description: "Standard object's metadata.",
-  properties: {
-    name: { type: "string" },
-    generateName: { type: "string" },
-    namespace: { type: "string" },
-    uid: { type: "string" },
-    resourceVersion: { type: "string" },
-    generation: { type: "integer", format: "int64" },
-    creationTimestamp: { type: "string", format: "date-time" },
-    deletionTimestamp: { type: "string", format: "date-time" },
-    labels: { type: "object", additionalProperties: { type: "string" } },
-    annotations: { type: "object", additionalProperties: { type: "string" } },
-    finalizers: { type: "array", items: { type: "string" } },
-    ownerReferences: { type: "array", items: { type: "object" } },
-  },
-} as const;
-
-function schemaName(resource: ResourceDefinition): string {
-  const group = resource.group === "" ? "core" : resource.group.split(".")[0] ?? resource.group;
-  return `io.k8s.api.${group}.${resource.version}.${resource.kind}`;
+function schemaName(name: string): string {
+  return `io.k8s.api.v1.${name}`;
 }
 
-function schemaOf(resource: ResourceDefinition): Record<string, unknown> {
+function reference(name: string): Record<string, unknown> {
+  return { $ref: `#/components/schemas/${schemaName(name)}` };
+}
+
+/** The kind's own schema and all that it refers to. */
+function addSchemas(
+  resource: ResourceDefinition,
+  schemas: KindSchemas,
+  into: Record<string, unknown>,
+): void {
   const { group, version, kind } = resource;
-  return {
-    [schemaName(resource)]: {
-      type: "object",
-      description: `${kind} in ${
-        apiVersionOf(resource)
-      }. Fields below this level are stored as they are.`,
-      properties: {
-        apiVersion: { type: "string" },
-        kind: { type: "string" },
-        metadata: { allOf: [{ $ref: "#/components/schemas/ObjectMeta" }] },
-      },
-      "x-kubernetes-preserve-unknown-fields": true,
-      "x-kubernetes-group-version-kind": [{ group, version, kind }],
-    },
+  addMessage(kind, schemas, into);
+  const made = into[schemaName(kind)] ?? { type: "object" };
+  into[schemaName(kind)] = {
+    ...made,
+    "x-kubernetes-group-version-kind": [{ group, version, kind }],
   };
 }
+
+function addMessage(name: string, schemas: KindSchemas, into: Record<string, unknown>): void {
+  if (Object.hasOwn(into, schemaName(name))) return;
+  const message = schemas.message(name);
+  if (message === undefined) return;
+  const properties: Record<string, unknown> = {};
+  into[schemaName(name)] = { type: "object", properties };
+  if (message.byName.has("metadata")) {
+    properties["apiVersion"] = { type: "string" };
+    properties["kind"] = { type: "string" };
+  }
+  for (const [property, field] of message.byName) {
+    properties[property] = schemaOfField(field);
+    if (typeof field.type === "object") addMessage(field.type.message, schemas, into);
+  }
+}
+
+function schemaOfField(field: FieldSpec): Record<string, unknown> {
+  const item = typeof field.type === "object" ? reference(field.type.message) : SCALARS[field.type];
+  switch (field.shape) {
+    case "one":
+      // allOf, because nothing may stand beside a $ref.
+      return typeof field.type === "object" ? { allOf: [item], default: {} } : item;
+    case "map":
+      return { type: "object", additionalProperties: item };
+    case "list":
+      return {
+        type: "array",
+        items: item,
+        ...(field.merge === undefined ? {} : { "x-kubernetes-patch-strategy": "merge" }),
+        ...(typeof field.merge === "object"
+          ? { "x-kubernetes-patch-merge-key": field.merge.key }
+          : {}),
+      };
+  }
+}
+
+const SCALARS: Readonly<Record<ScalarType, Record<string, unknown>>> = {
+  string: { type: "string" },
+  bool: { type: "boolean" },
+  integer: { type: "integer", format: "int64" },
+  bytes: { type: "string", format: "byte" },
+  time: { type: "string", format: "date-time" },
+  microTime: { type: "string", format: "date-time" },
+  duration: { type: "string" },
+  quantity: { type: "string" },
+  intOrString: { type: "string", format: "int-or-string" },
+  json: { type: "object" },
+  dropped: { type: "object" },
+};
 
 function parameter(name: string, schema: Record<string, unknown>): Record<string, unknown> {
   return { name, in: "query", schema: { uniqueItems: true, ...schema } };
@@ -102,7 +136,7 @@ function pathsOf(resource: ResourceDefinition): Record<string, unknown> {
   const { group, version, kind, plural, namespaced } = resource;
   const base = `/${groupPath(resource)}`;
   const collection = namespaced ? `${base}/namespaces/{namespace}/${plural}` : `${base}/${plural}`;
-  const schema = { $ref: `#/components/schemas/${schemaName(resource)}` };
+  const schema = reference(kind);
   const content = { "application/json": { schema } };
   const operation = (action: string, parameters: readonly unknown[], body?: unknown) => ({
     "x-kubernetes-action": action,

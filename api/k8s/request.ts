@@ -12,7 +12,7 @@ export interface K8sRequest {
   readonly group: string;
   readonly version: string;
   readonly plural: string;
-  readonly subresource?: "status";
+  readonly subresource?: "status" | "scale";
   /** "" for the whole cluster. */
   readonly namespace: string;
   /** "" for a collection. */
@@ -71,6 +71,13 @@ export type K8sOutcome =
     readonly kind: "status";
     readonly code: 200;
     readonly status: Status;
+    readonly change?: ChangeRecord;
+  }
+  | {
+    /** Made from an object, not stored as such: a Scale. */
+    readonly kind: "document";
+    readonly code: 200;
+    readonly document: KubernetesObject;
     readonly change?: ChangeRecord;
   }
   | ListOutcome;

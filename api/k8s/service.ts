@@ -16,6 +16,7 @@ import { getObject, listObjects } from "./read.ts";
 import { planDelete, planDeleteCollection } from "./remove.ts";
 import type { K8sOutcome, K8sRequest, Planned } from "./request.ts";
 import { createResourceTable, type ResourceDefinition, type ResourceTable } from "./resources.ts";
+import { isScalable, planScale } from "./scale.ts";
 import { KindSchemas } from "./schema.ts";
 import { StatusError } from "./status.ts";
 import { type K8sWatch, openWatch, type SharedObjects, type WatchOptions } from "./watch.ts";
@@ -33,6 +34,7 @@ export interface K8sService {
   readonly table: ResourceTable;
   /** What is known of the fields of each kind. */
   readonly schemas: KindSchemas;
+  readonly authorizer: Authorizer;
   /** Makes the namespaces every cluster has. Does nothing where they are. */
   bootstrap(): Promise<void>;
   /**
@@ -83,6 +85,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
 
   function plan(request: K8sRequest): Promise<Planned> {
     const context = authorized({ ...request, resource: resourcePath(request) });
+    if (request.subresource === "scale") return planScale(context);
     switch (request.verb) {
       case "get":
         return getObject(store, context.resource, request).then((object) => ({
@@ -111,6 +114,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
   return {
     table,
     schemas,
+    authorizer,
     resource,
     plan: (request) => settle(() => plan(request)),
     async bootstrap() {
@@ -158,6 +162,7 @@ function checkTarget(request: K8sRequest, resource: ResourceDefinition): void {
   const served = new StatusError("NotFound", "the server could not find the requested resource");
   if (!resource.namespaced && request.namespace !== "") throw served;
   if (request.subresource === "status" && !resource.hasStatus) throw served;
+  if (request.subresource === "scale" && !isScalable(resource)) throw served;
   if (request.namespace !== "") {
     const problem = nameProblem(request.namespace, "label");
     if (problem !== undefined) {

@@ -33,7 +33,7 @@ export function kubernetesRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
   app.get("/openapi/v3/*", (c) => {
     requireUser(c, deps);
     const path = c.req.path.slice("/openapi/v3/".length);
-    const document = openApiDocument(deps.k8s.table, path, deps.version);
+    const document = openApiDocument(deps.k8s.table, deps.k8s.schemas, path, deps.version);
     if (document === undefined) throw unknownPath();
     return c.json(document);
   });
@@ -89,7 +89,9 @@ async function resource(
   // A kind that is not served is 404 whatever the method.
   const definition = deps.k8s.resource(path.group, path.version, path.plural);
   const { subresource } = path;
-  if (subresource !== undefined && subresource !== "status") throw unknownPath();
+  if (subresource !== undefined && subresource !== "status" && subresource !== "scale") {
+    throw unknownPath();
+  }
   const verb = verbOf(c, path);
   const { group, version, plural, namespace, name } = path;
   const target: Omit<K8sRequest, "verb"> = {
@@ -122,7 +124,7 @@ async function resource(
     options: verb === "list" || verb === "deletecollection" ? listQuery(c) : writeQuery(c),
     ...await requestBody(c, verb, deps.k8s.schemas),
   });
-  if (table !== undefined && outcome.kind !== "status") {
+  if (table !== undefined && (outcome.kind === "list" || outcome.kind === "object")) {
     const items = outcome.kind === "list" ? outcome.items : [outcome.object];
     const metadata = outcome.kind === "list"
       ? listMeta(outcome)
