@@ -2,7 +2,7 @@
  * Appraisal: what a verifier answers about evidence, for people and machines (RFC 9334, EAR).
  * The crypto (verify.ts) says whether evidence is genuine, the policy (appraise.ts) whether it will do.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
+import { createHash } from "node:crypto";
 import type { Bytes, Endorsement, Evidence, TeeType } from "./mod.ts";
 
 export type CheckStatus = "pass" | "fail" | "not_applicable" | "missing";
@@ -150,7 +150,7 @@ export function attestationResult(
     checks: outcome.checks,
     policyId: input.policy.id,
     policyDigest: input.policy.digest,
-    evidenceDigest: sha256(input.evidence.data).toHex(),
+    evidenceDigest: createHash("sha256").update(input.evidence.data).digest("hex"),
     appraisedAt: input.now,
     expiresAt: tier === "affirming" ? outcome.expiresAt : undefined,
   };

@@ -40,7 +40,7 @@ export async function verifyDocument(
   list: CheckList,
   deps: NitroDeps,
 ): Promise<VerifiedDocument> {
-  const root = deps.cache.certificate(deps.root);
+  const root = deps.cache.pinned(deps.root);
   let leaf: Certificate;
   let bundle: readonly Certificate[];
   try {

@@ -1,12 +1,6 @@
 /** Certificates and CRLs handed along with an SNP report, whatever they came in. */
 import type { Endorsement } from "../mod.ts";
-import {
-  type Certificate,
-  type Crl,
-  looksLikePem,
-  parsePemCertificates,
-  type X509Cache,
-} from "../x509/mod.ts";
+import { type Certificate, type Crl, looksLikePem, type X509Cache } from "../x509/mod.ts";
 import { parseCertificateTable, type TableCertificate } from "./abi.ts";
 
 /** Endorsement types that this family reads. */
@@ -60,12 +54,7 @@ export function readEndorsements(
     if (type === "crl") crls.push(cache.crl(data));
     else if (type === "certificate-table") addTable(parseCertificateTable(data));
     else if ((SEV_SNP_ENDORSEMENTS as readonly string[]).includes(type)) {
-      const certificates = looksLikePem(data)
-        ? parsePemCertificates(
-          new TextDecoder("latin1").decode(data),
-          (der) => cache.certificate(der),
-        )
-        : [cache.certificate(data)];
+      const certificates = looksLikePem(data) ? cache.pem(data) : [cache.certificate(data)];
       groups.push({
         ordered: true,
         certificates: certificates.map((certificate) => ({ certificate, declared: type })),

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { testVectors, type VectorCase } from "../../tests/vectors/mod.ts";
+import { testVectors, type VectorCase, vectorCases } from "../../tests/vectors/mod.ts";
 import type { AttestationResult } from "../appraisal.ts";
 import { EVIDENCE_MEDIA_TYPE } from "../attestation.ts";
 import type { Bytes, Endorsement } from "../mod.ts";
@@ -173,4 +173,79 @@ testVectors("sev-snp", "SNP leaf outside its dates is refused", async (vector) =
     const result = await appraise({ ...vector, validAt: now }, vector.read("report.bin"));
     assert(failures(result).includes(`certificate_chain:${code}`), failures(result).join());
   }
+}, (vector) => vector.manifest.verdict.crypto === "valid");
+
+const STEP = Deno.env.get("NAUTILUS_NIGHTLY") === undefined ? 13 : 1;
+
+testVectors("sev-snp", "every byte of an SNP report counts", async (vector) => {
+  const report = vector.read("report.bin");
+  const leave = { allowProvisionalFirmware: true, allowDebug: true, vmpl: [0, 1, 2, 3] };
+  assertEquals((await appraise(vector, report, leave)).tier, "affirming");
+  for (let offset = 0; offset < report.length; offset += STEP) {
+    const flipped = report.slice();
+    flipped[offset] = (flipped[offset] ?? 0) ^ 1;
+    const result = await appraise(vector, flipped, leave);
+    assertEquals(result.tier, "contraindicated", `byte 0x${offset.toString(16)} is free`);
+    if (offset < 0x2a0) {
+      assert(
+        failures(result).some((code) =>
+          /^(signature|signer|leaf|product|report_version)/.test(code)
+        ),
+      );
+    }
+  }
+}, (vector) => vector.manifest.verdict.crypto === "valid");
+
+testVectors(
+  "sev-snp",
+  "an SNP report under another chip's certificate is refused",
+  async (vector) => {
+    const other = vectorCases("sev-snp")?.find(({ name, manifest, files }) =>
+      manifest.verdict.crypto === "valid" && files.includes("vcek.der") && name !== vector.name
+    );
+    assert(other !== undefined);
+    const swapped: VectorCase = {
+      ...vector,
+      files: ["vcek.der"],
+      read: (file) => file === "vcek.der" ? other.read("vcek.der") : vector.read(file),
+    };
+    const result = await appraise(swapped, vector.read("report.bin"));
+    assertEquals(result.tier, "contraindicated");
+    const codes = failures(result);
+    assert(codes.some((code) => /^(signature|chip_id|product|leaf)/.test(code)), codes.join());
+  },
+  (vector) => vector.manifest.verdict.crypto === "valid",
+);
+
+testVectors("sev-snp", "SNP evidence under other roots is refused", async (vector) => {
+  const { Milan, Turin } = amdRoots();
+  const line =
+    String(vector.manifest.expected["leaf_extensions"] === undefined ? "" : vector.name).startsWith(
+        "turin",
+      )
+      ? Milan
+      : Turin;
+  const strange = createSevSnpVerifier({
+    signatures: createWebCryptoVerifier(),
+    cache: new X509Cache(),
+    roots: { Milan: line, Genoa: line, Turin: line },
+  });
+  const policy = sectionOf(
+    policyFromJson({
+      version: 1,
+      id: "x",
+      sevSnp: { measurements: "any", minimumTcb: "any", crl: "if_given", reportData: "any" },
+    }),
+    "sevSnp",
+  );
+  assert(policy !== undefined);
+  const result = await strange.appraise({
+    evidence: { mediaType: "", data: vector.read("report.bin"), endorsements: [] },
+    endorsements: endorsementsOf(vector).slice(0, 1),
+    expectedReportData: new Uint8Array(0),
+    policy,
+    now: vector.validAt,
+  });
+  assert(failures(result).includes("certificate_chain:wrong_issuer"), failures(result).join());
+  assert(failures(result).includes("certificate_chain:bad_signature"), failures(result).join());
 }, (vector) => vector.manifest.verdict.crypto === "valid");

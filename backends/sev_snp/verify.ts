@@ -265,8 +265,8 @@ function selectChain(
   { cache, roots }: SevSnpDeps,
 ): { intermediate: Certificate; root: Certificate } {
   const line = roots[product.line];
-  const root = cache.certificate(line.ark);
-  const pinned = cache.certificate(signer === "VLEK" ? line.asvk : line.ask);
+  const root = cache.pinned(line.ark);
+  const pinned = cache.pinned(signer === "VLEK" ? line.asvk : line.ask);
   let intermediate = pinned;
   const problems: { code: string; text: string }[] = [];
   for (const type of unknown) {

@@ -2,8 +2,8 @@
  * What has been parsed and verified before, so that the second piece of evidence from a platform
  * costs one signature. Always passed in; keyed by content, so a hit can only repeat an answer.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
-import { type Certificate, parseCertificate } from "./certificate.ts";
+import { createHash } from "node:crypto";
+import { type Certificate, parseCertificate, parsePemCertificates } from "./certificate.ts";
 import { type Crl, parseCrl } from "./crl.ts";
 
 /** A map that forgets its oldest entry beyond `maxEntries`. */
@@ -43,16 +43,19 @@ export class X509Cache {
   readonly #certificates: BoundedMap<Certificate>;
   readonly #crls: BoundedMap<Crl>;
   readonly #signatures: BoundedMap<true>;
+  readonly #chains: BoundedMap<readonly Certificate[]>;
+  readonly #pinned = new WeakMap<Uint8Array, Certificate>();
 
   constructor(limits: { certificates?: number; crls?: number; signatures?: number } = {}) {
     this.#certificates = new BoundedMap(limits.certificates ?? 512);
     this.#crls = new BoundedMap(limits.crls ?? 16);
     this.#signatures = new BoundedMap(limits.signatures ?? 1024);
+    this.#chains = new BoundedMap(limits.certificates ?? 512);
   }
 
   /** As `parseCertificate()`. */
   certificate(der: Uint8Array): Certificate {
-    const key = sha256(der).toHex();
+    const key = digest(der);
     const known = this.#certificates.get(key);
     if (known !== undefined) return known;
     const parsed = parseCertificate(der);
@@ -60,9 +63,29 @@ export class X509Cache {
     return parsed;
   }
 
+  /** As `parsePemCertificates()`, of the bytes of a PEM text. */
+  pem(bytes: Uint8Array): readonly Certificate[] {
+    const key = digest(bytes);
+    const known = this.#chains.get(key);
+    if (known !== undefined) return known;
+    const text = new TextDecoder("latin1").decode(bytes);
+    const parsed = parsePemCertificates(text, (der) => this.certificate(der));
+    this.#chains.set(key, parsed);
+    return parsed;
+  }
+
+  /** A pinned certificate, found again by the identity of its bytes: only for those nobody changes. */
+  pinned(der: Uint8Array): Certificate {
+    const known = this.#pinned.get(der);
+    if (known !== undefined) return known;
+    const parsed = this.certificate(der);
+    this.#pinned.set(der, parsed);
+    return parsed;
+  }
+
   /** As `parseCrl()`. */
   crl(bytes: Uint8Array): Crl {
-    const key = sha256(bytes).toHex();
+    const key = digest(bytes);
     const known = this.#crls.get(key);
     if (known !== undefined) return known;
     const parsed = parseCrl(bytes);
@@ -78,4 +101,8 @@ export class X509Cache {
   markVerified(fingerprint: string, issuerFingerprint: string): void {
     this.#signatures.set(`${fingerprint} ${issuerFingerprint}`, true);
   }
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("base64");
 }
