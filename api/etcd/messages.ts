@@ -56,11 +56,22 @@ function writeHeader(header: ResponseHeader, writer: Writer): void {
   writer.raw(encoded.ids);
 }
 
+/** A header as clients read it. */
+const wholeHeader = message("ResponseHeader", {
+  clusterId: biguint64(1),
+  memberId: biguint64(2),
+  revision: int64(3),
+  raftTerm: biguint64(4),
+});
 const identityIds = message("ResponseHeader", { clusterId: biguint64(1), memberId: biguint64(2) });
 const identityTerm = message("ResponseHeader", { raftTerm: biguint64(4) });
 
 function header(): Field<ResponseHeader | undefined> {
   return custom<ResponseHeader | undefined>(1, {
+    read: (bytes) => {
+      const { revision, ...identity } = wholeHeader.decode(bytes);
+      return { identity, revision };
+    },
     write: (value, writer) => {
       if (value !== undefined) writeHeader(value, writer);
     },
@@ -77,6 +88,7 @@ function header(): Field<ResponseHeader | undefined> {
 /** A header alone, inside the answers to the operations of a transaction: only the revision. */
 function bareHeader(): Field<number | undefined> {
   return custom<number | undefined>(1, {
+    read: (bytes) => wholeHeader.decode(bytes).revision,
     write: (revision, writer) => {
       if (revision === undefined || revision === 0) return;
       writer.varint(revision);

@@ -14,8 +14,9 @@ export type FieldKind =
   | { readonly type: "message"; readonly message: () => AnyMessage }
   | { readonly type: "custom"; readonly codec: CustomCodec<unknown> };
 
-/** A submessage that is only ever written, in a way of its own. */
+/** A submessage that is read and written in a way of its own. */
 export interface CustomCodec<T> {
+  read(bytes: Uint8Array): T;
   write(value: T, writer: Writer): void;
   toJson(value: T): unknown;
 }
@@ -169,7 +170,8 @@ function readField(
   depth: number,
 ): void {
   const kind = f.kind;
-  const delimited = kind.type === "bytes" || kind.type === "string" || kind.type === "message";
+  const delimited = kind.type === "bytes" || kind.type === "string" || kind.type === "message" ||
+    kind.type === "custom";
   if (wire === WIRE.bytes && f.repeated && kind.type === "enum") {
     const end = reader.delimited();
     const packed = [...listOf(values[f.property])];
@@ -230,8 +232,12 @@ function readValue(kind: FieldKind, reader: Reader, depth: number): unknown {
       reader.at = end;
       return value;
     }
-    case "custom":
-      throw new ProtobufError("field is only written");
+    case "custom": {
+      const end = reader.delimited();
+      const value = kind.codec.read(reader.bytes.subarray(reader.at, end));
+      reader.at = end;
+      return value;
+    }
   }
 }
 
@@ -253,7 +259,13 @@ function isInitial(value: unknown): boolean {
 }
 
 function writeValue(f: NamedField, value: unknown, writer: Writer): void {
-  if (value instanceof Uint8Array) {
+  if (f.kind.type === "custom" || f.kind.type === "message") {
+    const before = writer.length;
+    if (f.kind.type === "custom") f.kind.codec.write(value, writer);
+    else if (isValues(value)) f.kind.message().writeValues(value, writer);
+    writer.varint(writer.length - before);
+    writer.tag(f.number, WIRE.bytes);
+  } else if (value instanceof Uint8Array) {
     writer.raw(value);
     writer.varint(value.length);
     writer.tag(f.number, WIRE.bytes);
@@ -270,12 +282,6 @@ function writeValue(f: NamedField, value: unknown, writer: Writer): void {
     const text = new TextEncoder().encode(value);
     writer.raw(text);
     writer.varint(text.length);
-    writer.tag(f.number, WIRE.bytes);
-  } else if (f.kind.type === "custom" || f.kind.type === "message") {
-    const before = writer.length;
-    if (f.kind.type === "custom") f.kind.codec.write(value, writer);
-    else if (isValues(value)) f.kind.message().writeValues(value, writer);
-    writer.varint(writer.length - before);
     writer.tag(f.number, WIRE.bytes);
   }
 }
