@@ -2,20 +2,22 @@
  * The plaintext of an entry record: one version of one key. Pure bytes.
  *
  * ```
- *  0  layout    u8 = 1          7  revision         u64     31  lease       u64
- *  1  keyspace  u8             15  create revision  u64     39  key length  u32
- *  2  flags     u8, 1 deleted  23  version          u64     43  key, then value
- *  3  sub       u32: order within the revision
+ * layout u8 = 1 · keyspace u8 · flags u8 (1 deleted, 2 leased)
+ * then as LEB128: sub (order within the revision) · revision · create revision · version
+ * then, where leased, the lease as i64 · key length as LEB128 · key · value
  * ```
  */
 import type { Bytes } from "../backends/mod.ts";
 import { StoreError } from "./errors.ts";
-import { readU53, writeU53 } from "./record.ts";
+import { recordName } from "./record.ts";
 import type { KeyspaceName } from "./types.ts";
+import { ByteReader } from "./varint.ts";
 
-export const ENTRY_HEADER_BYTES = 43;
+/** The longest that stands before the key. */
+const MAX_HEADER_BYTES = 3 + 5 + 8 + 8 + 8 + 8 + 5;
 const LAYOUT = 1;
 const FLAG_DELETED = 1;
+const FLAG_LEASED = 2;
 
 export const KEYSPACES: readonly KeyspaceName[] = ["system", "k8s", "etcd"];
 export const KEYSPACE_COUNT = 3;
@@ -41,25 +43,34 @@ export interface Entry extends EntryMeta {
   readonly value: Bytes;
 }
 
-export function entryLength(key: Uint8Array, value: Uint8Array): number {
-  return ENTRY_HEADER_BYTES + key.length + value.length;
-}
-
+/** The value is the last `value.length` bytes. */
 export function encodeEntry(meta: EntryMeta, key: Uint8Array, value: Uint8Array): Bytes {
-  const out = new Uint8Array(entryLength(key, value));
-  const view = new DataView(out.buffer);
-  out[0] = LAYOUT;
-  out[1] = meta.keyspace;
-  out[2] = meta.deleted ? FLAG_DELETED : 0;
-  view.setUint32(3, meta.sub);
-  writeU53(view, 7, meta.modRevision);
-  writeU53(view, 15, meta.createRevision);
-  writeU53(view, 23, meta.version);
-  view.setBigInt64(31, meta.lease);
-  view.setUint32(39, key.length);
-  out.set(key, ENTRY_HEADER_BYTES);
-  out.set(value, ENTRY_HEADER_BYTES + key.length);
-  return out;
+  const out = new Uint8Array(MAX_HEADER_BYTES + key.length + value.length);
+  let at = 0;
+  const varint = (number: number) => {
+    let rest = number;
+    while (rest >= 0x80) {
+      out[at++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    out[at++] = rest;
+  };
+  const leased = meta.lease !== 0n;
+  out[at++] = LAYOUT;
+  out[at++] = meta.keyspace;
+  out[at++] = (meta.deleted ? FLAG_DELETED : 0) | (leased ? FLAG_LEASED : 0);
+  varint(meta.sub);
+  varint(meta.modRevision);
+  varint(meta.createRevision);
+  varint(meta.version);
+  if (leased) {
+    new DataView(out.buffer).setBigInt64(at, meta.lease);
+    at += 8;
+  }
+  varint(key.length);
+  out.set(key, at);
+  out.set(value, at + key.length);
+  return out.subarray(0, at + key.length + value.length);
 }
 
 /**
@@ -67,32 +78,35 @@ export function encodeEntry(meta: EntryMeta, key: Uint8Array, value: Uint8Array)
  * of another version wrote it.
  * @throws {StoreError} `format`
  */
-export function decodeEntry(plaintext: Bytes, where: string): Entry {
-  const bad = (what: string) => new StoreError("format", `${where}: ${what}`);
-  if (plaintext.length < ENTRY_HEADER_BYTES) throw bad("entry too short");
-  const view = new DataView(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength);
-  if (plaintext[0] !== LAYOUT) throw bad(`entry layout ${plaintext[0]}, known is ${LAYOUT}`);
-  const keyspace = plaintext[1]!;
+export function decodeEntry(plaintext: Bytes, position: number): Entry {
+  const bad = (what: string) => new StoreError("format", `${recordName(position)}: ${what}`);
+  const reader = new ByteReader(plaintext, position);
+  const layout = reader.byte();
+  if (layout !== LAYOUT) throw bad(`entry layout ${layout}, known is ${LAYOUT}`);
+  const keyspace = reader.byte();
   if (keyspace >= KEYSPACE_COUNT) throw bad(`keyspace ${keyspace} is unknown`);
-  const flags = plaintext[2]!;
-  if (flags > FLAG_DELETED) throw bad(`entry flags ${flags} are unknown`);
-  const modRevision = readU53(view, 7);
-  const createRevision = readU53(view, 15);
-  const version = readU53(view, 23);
-  if (modRevision === undefined || createRevision === undefined || version === undefined) {
-    throw bad("revision beyond 2^53");
-  }
-  const valueAt = ENTRY_HEADER_BYTES + view.getUint32(39);
-  if (valueAt > plaintext.length) throw bad("key longer than the entry");
+  const flags = reader.byte();
+  if (flags > (FLAG_DELETED | FLAG_LEASED)) throw bad(`entry flags ${flags} are unknown`);
+  const sub = reader.varint();
+  const modRevision = reader.varint();
+  const createRevision = reader.varint();
+  const version = reader.varint();
+  const leased = (flags & FLAG_LEASED) !== 0;
+  const lease = leased ? readLease(reader.raw(8)) : 0n;
+  const key = reader.raw(reader.varint());
   return {
     keyspace,
-    deleted: flags === FLAG_DELETED,
-    sub: view.getUint32(3),
+    deleted: (flags & FLAG_DELETED) !== 0,
+    sub,
     modRevision,
     createRevision,
     version,
-    lease: view.getBigInt64(31),
-    key: plaintext.subarray(ENTRY_HEADER_BYTES, valueAt),
-    value: plaintext.subarray(valueAt),
+    lease,
+    key,
+    value: reader.raw(reader.left),
   };
+}
+
+function readLease(bytes: Bytes): bigint {
+  return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigInt64(0);
 }

@@ -20,6 +20,8 @@ export class Index {
   readonly #pending = new Map<number, Bytes>();
   /** Positions whose removal is on its way: readers that miss them have not caught the disk lying. */
   readonly dying = new Set<number>();
+  /** Told the position of every record that is gone. */
+  onRelease: ((position: number) => void) | undefined;
 
   constructor(cacheBytes: number) {
     this.cache = new ValueCache(cacheBytes);
@@ -61,6 +63,7 @@ export class Index {
 
   /** Gives the slot back. Its record is gone, or never was. */
   release(slot: number): void {
+    this.onRelease?.(this.versions.position(slot));
     this.#pending.delete(slot);
     this.cache.delete(slot);
     this.dying.delete(this.versions.position(slot));

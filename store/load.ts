@@ -4,7 +4,9 @@
  */
 import type { Bytes } from "../backends/mod.ts";
 import { equalBytes, toBinaryString } from "./bytes.ts";
-import { decodeEntry, type Entry } from "./entry.ts";
+import { type Chunk } from "./checkpointer.ts";
+import { ChunkReader, type Fact } from "./checkpoint_format.ts";
+import { decodeEntry, type EntryMeta } from "./entry.ts";
 import { StoreError } from "./errors.ts";
 import type { Removal } from "./group.ts";
 import { decodeHead, type Head } from "./head.ts";
@@ -13,16 +15,20 @@ import type { Index } from "./index.ts";
 import type { DurableLog } from "./log.ts";
 import { type MultisetHash } from "./multiset.ts";
 import {
+  chunkPosition,
   HEAD_INDEX,
+  HEAD_POSITION,
   HEADER_BYTES,
   RECORD_KIND,
   type RecordHeader,
   recordName,
   recordTag,
   RESTORE_HINT,
+  TAG_BYTES,
+  writeHeader,
 } from "./record.ts";
 import type { RecordSealer } from "./record_sealer.ts";
-import { NO_SLOT } from "./versions.ts";
+import { NO_SLOT, type VersionPlace } from "./versions.ts";
 
 export interface LiveIncarnation extends IncarnationRecord {
   readonly removal: Removal;
@@ -30,20 +36,22 @@ export interface LiveIncarnation extends IncarnationRecord {
 
 export interface LoadedLog {
   readonly incarnations: readonly LiveIncarnation[];
+  readonly chunks: readonly Chunk[];
+  /** Versions behind the last chunk, in position order. */
+  readonly tail: readonly number[];
   /** Versions below the compaction that were still in the log: to be removed. */
   readonly garbage: readonly number[];
 }
 
 /** @throws {StoreError} `head_mismatch`, `record_altered`, `foreign_record`, `format` */
 export async function openHead(sealer: RecordSealer, record: Bytes): Promise<Head> {
-  const where = "the head";
-  const header = sealer.readHeader(record, -1);
+  const header = sealer.readHeader(record, HEAD_POSITION);
   if (header.kind !== RECORD_KIND.head || header.index !== HEAD_INDEX) {
     throw new StoreError("head_mismatch", "the head's place holds a record that is no head", {
       hint: RESTORE_HINT,
     });
   }
-  const head = decodeHead(await sealer.open(record, header, where));
+  const head = decodeHead(await sealer.open(record, header, HEAD_POSITION));
   if (head.sequence !== header.sequence || !equalBytes(head.incarnation, header.incarnation)) {
     throw new StoreError("head_mismatch", "the head contradicts its own header", {
       hint: RESTORE_HINT,
@@ -52,7 +60,11 @@ export async function openHead(sealer: RecordSealer, record: Bytes): Promise<Hea
   return head;
 }
 
-/** @throws {StoreError} see above */
+/**
+ * Reads the whole log: facts of the index checkpoint where it has them for a record with that
+ * very tag, and the record itself where not.
+ * @throws {StoreError} see above
+ */
 export async function loadLog(options: {
   readonly log: DurableLog;
   readonly sealer: RecordSealer;
@@ -60,8 +72,16 @@ export async function loadLog(options: {
   readonly index: Index;
   readonly head: Head;
 }): Promise<LoadedLog> {
+  const { log } = options;
   const loader = new Loader(options);
-  for await (const page of options.log.replay(0)) {
+  const facts = new FactReader(
+    log,
+    options.sealer,
+    options.head,
+    (sum) => loader.addSum(sum),
+  );
+  const covered = await loadCovered(log, loader, facts);
+  for await (const page of log.replay(covered)) {
     let offset = 0;
     for (let i = 0; i < page.positions.length; i++) {
       const length = page.lengths[i]!;
@@ -71,7 +91,129 @@ export async function loadLog(options: {
       if (added !== undefined) await added;
     }
   }
-  return loader.finish();
+  return loader.finish(facts.chunks);
+}
+
+/** Everything that stands below the end of the last chunk; returns that end. */
+async function loadCovered(log: DurableLog, loader: Loader, facts: FactReader): Promise<number> {
+  let fact = await facts.next();
+  if (fact === undefined) return facts.end;
+  for await (const page of log.tags(0)) {
+    for (let i = 0; i < page.positions.length; i++) {
+      const position = page.positions[i]!;
+      while (fact !== undefined && fact.position < position) {
+        loader.missing(fact);
+        fact = facts.nextAtHand() ?? await facts.next();
+      }
+      if (fact === undefined && position >= facts.end) return facts.end;
+      if (fact?.position === position) {
+        const tag = page.tags.subarray(i * TAG_BYTES, (i + 1) * TAG_BYTES);
+        facts.take(loader.addFact(fact, tag));
+        fact = facts.nextAtHand() ?? await facts.next();
+      } else {
+        // No fact: an incarnation, or a chunk that is not there any more.
+        const [record] = await log.read([position]);
+        if (record !== undefined) await loader.add(position, record);
+      }
+    }
+  }
+  while (fact !== undefined) {
+    loader.missing(fact);
+    fact = facts.nextAtHand() ?? await facts.next();
+  }
+  return facts.end;
+}
+
+/** The facts of all chunks, one after the other. */
+class FactReader {
+  readonly chunks: Chunk[] = [];
+  readonly #iterator: AsyncIterator<{ readonly chunk: number; readonly bytes: Bytes }>;
+  readonly #sealer: RecordSealer;
+  readonly #head: Head;
+  /** Told the sum of a chunk's records before its facts. */
+  readonly #onSum: (sum: Bytes) => void;
+  #reader: ChunkReader | undefined;
+  #id = 0;
+  #slots: number[] = [];
+  /** The end of the last chunk that was read. */
+  end = 0;
+
+  constructor(
+    log: DurableLog,
+    sealer: RecordSealer,
+    head: Head,
+    onSum: (sum: Bytes) => void,
+  ) {
+    this.#onSum = onSum;
+    this.#iterator = log.checkpoint()[Symbol.asyncIterator]();
+    this.#sealer = sealer;
+    this.#head = head;
+  }
+
+  nextAtHand(): Fact | undefined {
+    return this.#reader?.next();
+  }
+
+  async next(): Promise<Fact | undefined> {
+    for (;;) {
+      const fact = this.#reader?.next();
+      if (fact !== undefined) return fact;
+      this.#finishChunk();
+      const next = await this.#iterator.next();
+      if (next.done === true) return undefined;
+      await this.#begin(next.value.chunk, next.value.bytes);
+    }
+  }
+
+  /** The fact's record is there, in this slot. */
+  take(slot: number): void {
+    this.#slots.push(slot);
+  }
+
+  async #begin(chunk: number, record: Bytes): Promise<void> {
+    const name = recordName(chunkPosition(chunk));
+    const refuse = (what: string): never => {
+      throw new StoreError("record_altered", `${name} ${what}`, { hint: RESTORE_HINT });
+    };
+    const header = this.#sealer.readHeader(record, chunkPosition(chunk));
+    if (header.kind !== RECORD_KIND.checkpoint || header.index !== chunk) {
+      refuse("is another record");
+    }
+    const reader = new ChunkReader(
+      await this.#sealer.open(record, header, chunkPosition(chunk)),
+      this.#sealer,
+      name,
+    );
+    const { from, to } = reader.range;
+    if (from < this.end || to < from) refuse("overlaps the one before it");
+    if (to > this.#head.nextPosition || header.sequence > this.#head.sequence) {
+      refuse("is newer than the head");
+    }
+    this.end = to;
+    this.#id = chunk;
+    this.#reader = reader;
+    this.#onSum(reader.sum);
+  }
+
+  #finishChunk(): void {
+    const reader = this.#reader;
+    if (reader === undefined) return;
+    this.#reader = undefined;
+    this.chunks.push({
+      id: this.#id,
+      ...reader.range,
+      slots: facts(this.#slots, reader.count),
+      live: this.#slots.length,
+    });
+    this.#slots = [];
+  }
+}
+
+/** The slots that are there; the others count as worn. */
+function facts(slots: readonly number[], count: number): Uint32Array {
+  const out = new Uint32Array(count).fill(NO_SLOT);
+  out.set(slots);
+  return out;
 }
 
 class Loader {
@@ -81,8 +223,11 @@ class Loader {
   readonly #head: Head;
   readonly #incarnations: LiveIncarnation[] = [];
   readonly #garbage: number[] = [];
+  readonly #tail: number[] = [];
   #previous: { position: number; header: RecordHeader } | undefined;
   #records = 0;
+  /** Of the last record that a fact stood for; its header was checked when the fact was made. */
+  #lastPosition = -1;
   /** The first sign of something missing: where to look. */
   #gap: string | undefined;
 
@@ -106,15 +251,47 @@ class Loader {
     const header = this.#sealer.readHeader(record, position);
     this.#checkPlace(position, header);
     this.#records++;
-    const where = recordName(position, header);
-    const opened = this.#sealer.open(record, header, where);
+    const opened = this.#sealer.open(record, header, position);
     if (opened instanceof Promise) {
-      return opened.then((plaintext) => this.#take(position, header, record, plaintext, where));
+      return opened.then((plaintext) => this.#take(position, header, record, plaintext));
     }
-    this.#take(position, header, record, opened, where);
+    this.#take(position, header, record, opened);
   }
 
-  finish(): LoadedLog {
+  /** A record that the checkpoint knows; its tag must be the one that it knows. */
+  addFact(fact: Fact, tag: Bytes): number {
+    const { position } = fact;
+    if (!equalBytes(fact.tag, tag)) {
+      throw new StoreError(
+        "record_altered",
+        `${
+          recordName(position)
+        } is not the one that was written (sequence ${fact.sequence}, index ${fact.index})`,
+        { hint: RESTORE_HINT },
+      );
+    }
+    this.#records++;
+    this.#previous = undefined;
+    this.#lastPosition = position;
+    return this.#takeEntry(fact, tag, fact.key, fact.valueLength);
+  }
+
+  /** A record that the checkpoint knows is gone: rightly so, if the sum without it is the head's. */
+  missing(fact: Fact): void {
+    const { keyId, incarnation } = this.#sealer.originOf(fact.origin);
+    const { sequence, index, count } = fact;
+    const kind = RECORD_KIND.entry;
+    const { storeId } = this.#sealer;
+    const header = new Uint8Array(HEADER_BYTES);
+    writeHeader({ kind, keyId, storeId, incarnation, sequence, index, count }, header);
+    this.#multiset.remove(header, fact.tag);
+  }
+
+  addSum(sum: Bytes): void {
+    this.#multiset.addSum(sum);
+  }
+
+  finish(chunks: readonly Chunk[]): LoadedLog {
     const head = this.#head;
     this.#findRevisionGaps();
     if (this.#records < head.liveRecords) {
@@ -151,21 +328,27 @@ class Loader {
         { hint: RESTORE_HINT },
       );
     }
-    return { incarnations: this.#incarnations, garbage: this.#garbage };
+    return {
+      incarnations: this.#incarnations,
+      garbage: this.#garbage,
+      chunks,
+      tail: this.#tail,
+    };
   }
 
   /** Positions and sequence numbers rise together; a record that was moved breaks that. */
   #checkPlace(position: number, header: RecordHeader): void {
-    const where = recordName(position, header);
     if (header.sequence > this.#head.sequence || position >= this.#head.nextPosition) {
       throw new StoreError(
         "head_mismatch",
-        `${where} is newer than the head (sequence ${this.#head.sequence}, next position ${this.#head.nextPosition})`,
+        `${
+          recordName(position, header)
+        } is newer than the head (sequence ${this.#head.sequence}, next position ${this.#head.nextPosition})`,
         { hint: RESTORE_HINT },
       );
     }
     const base = position - header.index;
-    const fits = header.index < header.count && base >= 0;
+    const fits = header.index < header.count && base >= 0 && position > this.#lastPosition;
     const last = this.#previous;
     const follows = last === undefined ||
       (header.sequence === last.header.sequence
@@ -176,7 +359,7 @@ class Loader {
     if (!fits || !follows) {
       throw new StoreError(
         "record_altered",
-        `${where} does not belong in its place${
+        `${recordName(position, header)} does not belong in its place${
           last === undefined ? "" : `, after ${recordName(last.position, last.header)}`
         }: it was moved, repeated, or its header changed`,
         { hint: RESTORE_HINT },
@@ -185,64 +368,83 @@ class Loader {
     this.#previous = { position, header };
   }
 
-  #take(
-    position: number,
-    header: RecordHeader,
-    record: Bytes,
-    plaintext: Bytes,
-    where: string,
-  ): void {
+  #take(position: number, header: RecordHeader, record: Bytes, plaintext: Bytes): void {
     const headerBytes = record.subarray(0, HEADER_BYTES);
     const tag = recordTag(record);
     this.#multiset.add(headerBytes, tag);
     switch (header.kind) {
-      case RECORD_KIND.entry:
-        this.#takeEntry(position, header, tag, decodeEntry(plaintext, where), where);
+      case RECORD_KIND.entry: {
+        const entry = decodeEntry(plaintext, position);
+        const origin = this.#sealer.origin(header.keyId, header.incarnation, position).number;
+        const { sequence, index, count } = header;
+        const { keyspace, deleted, sub, modRevision, createRevision, version, lease } = entry;
+        const slot = this.#takeEntry(
+          {
+            position,
+            sequence,
+            index,
+            count,
+            origin,
+            keyspace,
+            deleted,
+            sub,
+            modRevision,
+            createRevision,
+            version,
+            lease,
+          },
+          tag,
+          toBinaryString(entry.key),
+          entry.value.length,
+        );
+        this.#tail.push(slot);
         return;
+      }
       case RECORD_KIND.incarnation:
         this.#incarnations.push({
-          ...decodeIncarnation(plaintext, where),
+          ...decodeIncarnation(plaintext, recordName(position, header)),
           removal: { position, header: headerBytes.slice(), tag: tag.slice() },
         });
         return;
       default:
-        throw new StoreError("record_altered", `${where}: a record of its kind has no place here`, {
-          hint: RESTORE_HINT,
-        });
+        throw new StoreError(
+          "record_altered",
+          `${recordName(position)}: a record of its kind has no place here`,
+          { hint: RESTORE_HINT },
+        );
     }
   }
 
   #takeEntry(
-    position: number,
-    header: RecordHeader,
+    entry: EntryMeta & VersionPlace,
     tag: Bytes,
-    entry: Entry,
-    where: string,
-  ): void {
+    key: string,
+    valueLength: number,
+  ): number {
     const { versions, keyspaces } = this.#index;
     const keyspace = keyspaces[entry.keyspace]!;
-    const key = toBinaryString(entry.key);
     const older = keyspace.newest(key);
     if (older !== NO_SLOT && !keyspace.keepsHistory) {
       throw new StoreError(
         "head_mismatch",
-        `${where} overwrites a record that should have gone with it: it was put back`,
+        `${
+          recordName(entry.position)
+        } overwrites a record that should have gone with it: it was put back`,
         { hint: RESTORE_HINT },
       );
     }
-    this.#noteGap(entry, older, where);
-    const slot = this.#index.push(key, entry, entry.value.length);
-    const { sequence, index, count } = header;
-    const origin = this.#sealer.origin(header.keyId, header.incarnation).number;
-    versions.place(slot, { position, sequence, index, count, origin });
+    this.#noteGap(entry, older);
+    const slot = this.#index.push(key, entry, valueLength);
+    versions.place(slot, entry);
     versions.setTag(slot, tag);
-    if (!keyspace.keepsHistory) return;
+    if (!keyspace.keepsHistory) return slot;
     const compacted = keyspace.compactedRevision;
     if (entry.modRevision >= compacted) keyspace.history.push(slot);
-    if (entry.modRevision > compacted) return;
+    if (entry.modRevision > compacted) return slot;
     // What a compaction had not finished.
     for (const dead of [...this.#index.olderThan(slot)]) this.#bury(dead, compacted);
     if (entry.deleted) this.#bury(slot, compacted);
+    return slot;
   }
 
   #bury(slot: number, compacted: number): void {
@@ -251,12 +453,13 @@ class Loader {
     this.#garbage.push(slot);
   }
 
-  #noteGap(entry: Entry, older: number, where: string): void {
+  #noteGap(entry: EntryMeta & VersionPlace, older: number): void {
     const keyspace = this.#index.keyspaces[entry.keyspace]!;
     if (this.#gap !== undefined || !keyspace.keepsHistory || entry.version <= 1) return;
     if (entry.modRevision <= keyspace.compactedRevision) return;
     if (older !== NO_SLOT && this.#index.versions.version(older) === entry.version - 1) return;
-    this.#gap = `version ${entry.version - 1} of the key in ${where} (revision ` +
+    this.#gap =
+      `version ${entry.version - 1} of the key in ${recordName(entry.position)} (revision ` +
       `${entry.modRevision} of ${keyspace.name}) is not there`;
   }
 

@@ -37,7 +37,7 @@ export interface LogPage {
 export interface LogStart {
   readonly head: Bytes | undefined;
   readonly keyring: Bytes | undefined;
-  /** Whether any record stands in the log: a head that is missing beside records is not a new store. */
+  /** Whether neither record nor checkpoint stands in the log: a head that is missing beside records is not a new store. */
   readonly empty: boolean;
 }
 

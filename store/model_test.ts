@@ -151,6 +151,7 @@ async function play(
       log: createMemoryLog(medium),
       cacheBytes,
       maxInFlight,
+      checkpointFacts: 4,
       ...(reference ? { aead: webCryptoAead() } : {}),
     });
   let store = await open();

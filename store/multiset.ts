@@ -47,18 +47,28 @@ export class MultisetHash {
     }
   }
 
+  /** Adds the sum of another such hash under the same key. */
+  addSum(sum: Bytes): void {
+    const view = new DataView(sum.buffer, sum.byteOffset, SUM_BYTES);
+    let carry = 0;
+    for (let i = 0; i < LIMBS; i++) {
+      const total = this.#sum[i]! + view.getUint32(i * 4, true) + carry;
+      this.#sum[i] = total >>> 0;
+      carry = total > 0xffff_ffff ? 1 : 0;
+    }
+  }
+
+  /** An empty one under the same key; it ends with this one. */
+  empty(): MultisetHash {
+    return new MultisetHash(this.#mac);
+  }
+
   /** The sum, 64 bytes, little-endian. */
   value(): Bytes {
     const out = new Uint8Array(SUM_BYTES);
     const view = new DataView(out.buffer);
     for (let i = 0; i < LIMBS; i++) view.setUint32(i * 4, this.#sum[i]!, true);
     return out;
-  }
-
-  /** Starts from a sum that is known to be right. */
-  reset(sum: Bytes): void {
-    const view = new DataView(sum.buffer, sum.byteOffset, SUM_BYTES);
-    for (let i = 0; i < LIMBS; i++) this.#sum[i] = view.getUint32(i * 4, true);
   }
 
   close(): void {

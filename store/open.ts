@@ -3,6 +3,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import type { Bytes, Sealer, SealPolicy } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
 import type { AnchorOptions } from "./anchor.ts";
+import { CHUNK_FACTS } from "./checkpointer.ts";
 import { KEYSPACE_COUNT } from "./entry.ts";
 import { StoreError } from "./errors.ts";
 import { Freshness } from "./freshness.ts";
@@ -41,6 +42,8 @@ export interface StoreOptions {
   readonly cacheBytes?: number;
   /** Records sealed under one record key before the next incarnation; at most 2^31. */
   readonly recordKeyLimit?: number;
+  /** Records that one chunk of the index checkpoint stands for; 1,024 by default. */
+  readonly checkpointFacts?: number;
   /** Appends on their way to the log at once. */
   readonly maxInFlight?: number;
   /** What tells a rollback; without any, `stats().freshness.protection` is `none`. */
@@ -128,7 +131,7 @@ async function assemble(
   try {
     const index = new Index(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
     let head: Head;
-    let loaded: LoadedLog = { incarnations: [], garbage: [] };
+    let loaded: LoadedLog = { incarnations: [], garbage: [], chunks: [], tail: [] };
     if (start.head instanceof Uint8Array) {
       head = await openHead(sealer, start.head);
       if (head.keyringVersion !== keyring.body.version) {
@@ -160,10 +163,11 @@ async function assemble(
         clock: options.clock,
         random,
       }),
-      garbage: loaded.garbage,
+      loaded,
       readOnly,
       maxInFlight: options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT,
       recordKeyLimit: options.recordKeyLimit ?? DEFAULT_RECORD_KEY_LIMIT,
+      chunkFacts: options.checkpointFacts ?? CHUNK_FACTS,
       newKeyring: start.newKeyring,
       freshness,
     });

@@ -100,7 +100,7 @@ export class Reader {
     if (!same) {
       throw new StoreError("record_altered", `${where} is not the one that was written`, { hint });
     }
-    const entry = decodeEntry(await this.#sealer.open(record, header, where), where);
+    const entry = decodeEntry(await this.#sealer.open(record, header, position), position);
     if (toBinaryString(entry.key) !== key) {
       throw new StoreError("record_altered", `${where} holds another key than the index says`);
     }

@@ -44,6 +44,14 @@ export type RecordKind = typeof RECORD_KIND[keyof typeof RECORD_KIND];
 /** The index of the head, which belongs to no transaction. */
 export const HEAD_INDEX = 0xffff_ffff;
 
+/** Stands for the head where a position is named. */
+export const HEAD_POSITION = -1;
+
+/** Stands for a chunk of the index checkpoint where a position is named. */
+export function chunkPosition(chunk: number): number {
+  return HEAD_POSITION - 1 - chunk;
+}
+
 export interface RecordHeader {
   readonly kind: RecordKind;
   readonly keyId: number;
@@ -76,40 +84,53 @@ export function writeHeader(header: RecordHeader, out: Uint8Array): void {
  * @throws {StoreError} `format` on a version, suite or kind that this program does not know,
  * `record_altered` on a record too short or with a non-zero reserved byte.
  */
-export function readHeader(record: Bytes, where: string): RecordHeader {
+export function readHeader(record: Bytes, position: number): RecordHeader {
   if (record.length < RECORD_OVERHEAD) {
     throw new StoreError(
       "record_altered",
-      `${where}: ${record.length} bytes, a record has at least ${RECORD_OVERHEAD}`,
+      `${recordName(position)}: ${record.length} bytes, a record has at least ${RECORD_OVERHEAD}`,
       { hint: RESTORE_HINT },
     );
   }
   const version = record[0]!;
   if (version !== FORMAT_VERSION) {
-    throw new StoreError("format", `${where}: format version ${version}, known is 1`, {
-      hint: "the record was altered (restore a backup), or a newer release wrote it (run that one)",
-    });
+    throw new StoreError(
+      "format",
+      `${recordName(position)}: format version ${version}, known is 1`,
+      {
+        hint:
+          "the record was altered (restore a backup), or a newer release wrote it (run that one)",
+      },
+    );
   }
   if (record[1] !== SUITE) {
-    throw new StoreError("format", `${where}: cipher suite ${record[1]}, known is 1`, {
-      hint: RESTORE_HINT,
-    });
+    throw new StoreError(
+      "format",
+      `${recordName(position)}: cipher suite ${record[1]}, known is 1`,
+      {
+        hint: RESTORE_HINT,
+      },
+    );
   }
   const kind = recordKind(record[2]!);
   if (kind === undefined) {
-    throw new StoreError("format", `${where}: record kind ${record[2]} is unknown`, {
+    throw new StoreError("format", `${recordName(position)}: record kind ${record[2]} is unknown`, {
       hint: RESTORE_HINT,
     });
   }
   if (record[3] !== 0) {
-    throw new StoreError("record_altered", `${where}: reserved byte is ${record[3]}, must be 0`, {
-      hint: RESTORE_HINT,
-    });
+    throw new StoreError(
+      "record_altered",
+      `${recordName(position)}: reserved byte is ${record[3]}, must be 0`,
+      {
+        hint: RESTORE_HINT,
+      },
+    );
   }
   const view = new DataView(record.buffer, record.byteOffset, HEADER_BYTES);
   const sequence = readU53(view, 40);
   if (sequence === undefined) {
-    throw new StoreError("record_altered", `${where}: sequence number beyond 2^53`, {
+    throw new StoreError("record_altered", `${recordName(position)}: sequence number beyond 2^53`, {
       hint: RESTORE_HINT,
     });
   }
@@ -156,6 +177,10 @@ export function readU53(view: DataView, offset: number): number | undefined {
 
 /** "record 17 (sequence 5, index 0)": how every refusal names a place. */
 export function recordName(position: number, header?: RecordHeader): string {
+  if (position === HEAD_POSITION) return "the head";
+  if (position < HEAD_POSITION) {
+    return `chunk ${HEAD_POSITION - 1 - position} of the index checkpoint`;
+  }
   if (header === undefined) return `record at position ${position}`;
   return `record at position ${position} (sequence ${header.sequence}, index ${header.index} of ${header.count})`;
 }

@@ -9,6 +9,7 @@ import { equalBytes } from "./bytes.ts";
 import { StoreError } from "./errors.ts";
 import { deriveKey } from "./kdf.ts";
 import {
+  HEAD_POSITION,
   HEADER_BYTES,
   NONCE_BYTES,
   readHeader,
@@ -67,13 +68,13 @@ export class RecordSealer {
 
   /** From here on records are sealed in this incarnation. */
   async begin(keyId: number, incarnation: Bytes): Promise<void> {
-    const origin = this.origin(keyId, incarnation);
+    const origin = this.origin(keyId, incarnation, HEAD_POSITION);
     this.#current = { origin, key: await this.#key(origin) };
     this.#uses = 0;
   }
 
   /** @throws {StoreError} `foreign_record` where the keyring has no such key */
-  origin(keyId: number, incarnation: Bytes, where = "record"): Origin {
+  origin(keyId: number, incarnation: Bytes, position: number): Origin {
     const last = this.#last;
     if (last?.keyId === keyId && equalBytes(last.incarnation, incarnation)) return last;
     const name = `${keyId}/${incarnation.toHex()}`;
@@ -82,7 +83,7 @@ export class RecordSealer {
       if (!this.#deks.has(keyId)) {
         throw new StoreError(
           "foreign_record",
-          `${where}: sealed with data key ${keyId}, which the keyring does not have`,
+          `${recordName(position)}: sealed with data key ${keyId}, which the keyring does not have`,
           { hint: RESTORE_HINT },
         );
       }
@@ -126,12 +127,13 @@ export class RecordSealer {
 
   /** @throws {StoreError} `foreign_record`, `record_altered`, `format` */
   readHeader(record: Bytes, position: number): RecordHeader {
-    const where = recordName(position);
-    const header = readHeader(record, where);
+    const header = readHeader(record, position);
     if (!equalBytes(header.storeId, this.storeId)) {
       throw new StoreError(
         "foreign_record",
-        `${where} belongs to another store (${header.storeId.toHex()}, this is ${this.storeId.toHex()})`,
+        `${
+          recordName(position)
+        } belongs to another store (${header.storeId.toHex()}, this is ${this.storeId.toHex()})`,
         { hint: RESTORE_HINT },
       );
     }
@@ -142,13 +144,13 @@ export class RecordSealer {
    * Authenticates and decrypts. Answers at once where key and provider allow.
    * @throws {StoreError} `record_altered`, `foreign_record`
    */
-  open(record: Bytes, header: RecordHeader, where: string): Bytes | Promise<Bytes> {
-    const origin = this.origin(header.keyId, header.incarnation, where);
+  open(record: Bytes, header: RecordHeader, position: number): Bytes | Promise<Bytes> {
+    const origin = this.origin(header.keyId, header.incarnation, position);
     const key = this.#keys.get(origin.number);
     if (key === undefined) {
-      return this.#key(origin).then((loaded) => openWith(loaded, record, where));
+      return this.#key(origin).then((loaded) => openWith(loaded, record, header, position));
     }
-    return openWith(key, record, where);
+    return openWith(key, record, header, position);
   }
 
   close(): void {
@@ -185,12 +187,19 @@ export class RecordSealer {
   }
 }
 
-function openWith(key: AeadKey, record: Bytes, where: string): Bytes | Promise<Bytes> {
+function openWith(
+  key: AeadKey,
+  record: Bytes,
+  header: RecordHeader,
+  position: number,
+): Bytes | Promise<Bytes> {
   const refuse = (cause: unknown): never => {
     if (cause instanceof AeadError && cause.code === "authentication") {
       throw new StoreError(
         "record_altered",
-        `${where} does not authenticate: its bytes are not the ones that were written`,
+        `${
+          recordName(position, header)
+        } does not authenticate: its bytes are not the ones that were written`,
         { hint: RESTORE_HINT },
       );
     }

@@ -2,6 +2,7 @@
 import type { Bytes } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
 import { fromBinaryString } from "./bytes.ts";
+import { Checkpointer } from "./checkpointer.ts";
 import { Compactor } from "./compact.ts";
 import { StoreError } from "./errors.ts";
 import { type Commit, headerBytes, type NewRecord, type RemovalRequest } from "./group.ts";
@@ -11,6 +12,7 @@ import type { Index } from "./index.ts";
 import type { Incarnations } from "./incarnations.ts";
 import { deriveKey } from "./kdf.ts";
 import { type Keyring, wipeKeyring } from "./keyring.ts";
+import type { LoadedLog } from "./load.ts";
 import type { DurableLog } from "./log.ts";
 import type { MultisetHash } from "./multiset.ts";
 import { readRevision, selectSlots, toKeyValues } from "./range.ts";
@@ -55,10 +57,11 @@ export interface SealedStoreParts {
   readonly head: Head;
   readonly headHash: Bytes;
   readonly incarnations: Incarnations;
-  readonly garbage: readonly number[];
+  readonly loaded: LoadedLog;
   readonly readOnly: boolean;
   readonly maxInFlight: number;
   readonly recordKeyLimit: number;
+  readonly chunkFacts: number;
   /** Replaces the keyring in the first append (a new store's). */
   readonly newKeyring: { readonly version: number; readonly bytes: Bytes } | undefined;
   readonly freshness: Freshness;
@@ -73,6 +76,7 @@ export class SealedStore implements Store {
   readonly #writer: Writer;
   readonly #watches: WatchHub;
   readonly #compactor: Compactor;
+  readonly #checkpointer: Checkpointer;
   #closed: StoreError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -98,11 +102,23 @@ export class SealedStore implements Store {
       maxInFlight: parts.maxInFlight,
       onFailure: (error) => this.#watches.fail(error),
       onIdle: () => this.#cleanUp(),
+      takeCheckpoint: () => this.#checkpointer.take(),
       onDurable: (head) => {
+        this.#checkpointer.step(head.sequence).catch((error) => this.#writer.fail(error));
         if (parts.freshness.due(head)) this.#anchor().catch((error) => this.#writer.fail(error));
       },
     });
-    this.#compactor = new Compactor(parts.index, parts.garbage);
+    this.#compactor = new Compactor(parts.index, parts.loaded.garbage);
+    this.#checkpointer = new Checkpointer({
+      index: parts.index,
+      sealer: parts.sealer,
+      multiset: parts.multiset,
+      headerOf: (slot) => this.#reader.headerOf(slot),
+      chunks: parts.loaded.chunks,
+      tail: parts.loaded.tail,
+      chunkFacts: parts.chunkFacts,
+    });
+    parts.index.onRelease = (position) => this.#checkpointer.removed(position);
   }
 
   get incarnation(): Bytes {
@@ -378,7 +394,11 @@ export class SealedStore implements Store {
       keyspace.durableRevision = revision;
       this.#watches.publish(keyspace, revision, slots);
     }
-    for (const { slot } of changes) this.#index.settle(slot);
+    for (const { slot, record } of changes) {
+      if (record === undefined) continue;
+      this.#index.settle(slot);
+      this.#checkpointer.added(slot);
+    }
     for (const slot of overwritten) {
       this.#index.keyspaces[versions.keyspace(slot)]!.unlink(slot);
       this.#index.release(slot);

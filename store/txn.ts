@@ -3,7 +3,7 @@ import type { Bytes } from "../backends/mod.ts";
 import { compareBytes, toBinaryString } from "./bytes.ts";
 import { leaseRecordName } from "./lease_record.ts";
 import { StoreError } from "./errors.ts";
-import { encodeEntry, ENTRY_HEADER_BYTES, type EntryMeta } from "./entry.ts";
+import { encodeEntry, type EntryMeta } from "./entry.ts";
 import type { Index } from "./index.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { readRevision, selectSlots, toKeyValues } from "./range.ts";
@@ -148,17 +148,28 @@ export class TxnRunner {
     return { succeeded, operations, nested };
   }
 
-  /** What can only be refused when the path is known; nothing has changed yet. */
+  /** What can only be refused when the path is known; nothing has changed yet. As in etcd, puts come first. */
   #checkPath(path: Path): void {
+    this.#checkPuts(path);
+    this.#checkRanges(path);
+  }
+
+  #checkPuts(path: Path): void {
+    let next = 0;
     for (const operation of path.operations) {
-      if (operation.type === "range") {
-        const keyspace = this.#index.keyspace(operation.keyspace);
-        readRevision(keyspace, operation.revision, keyspace.revision);
-      } else if (operation.type === "put") {
-        this.#checkPut(operation);
-      }
+      if (operation.type === "put") this.#checkPut(operation);
+      else if (operation.type === "txn") this.#checkPuts(path.nested[next++]!);
     }
-    for (const nested of path.nested) this.#checkPath(nested);
+  }
+
+  #checkRanges(path: Path): void {
+    let next = 0;
+    for (const operation of path.operations) {
+      if (operation.type === "txn") this.#checkRanges(path.nested[next++]!);
+      if (operation.type !== "range") continue;
+      const keyspace = this.#index.keyspace(operation.keyspace);
+      readRevision(keyspace, operation.revision, keyspace.revision);
+    }
   }
 
   #checkPut(operation: Operation & { type: "put" }): void {
@@ -340,7 +351,7 @@ export class TxnRunner {
       const bytes = keyBytes ?? this.#index.keyValue(slot, NO_VALUE).key;
       record = encodeEntry(meta, bytes, value);
       // The copy inside the plaintext is the store's own: the caller keeps its buffer.
-      this.#index.holdPending(slot, record.subarray(ENTRY_HEADER_BYTES + bytes.length));
+      this.#index.holdPending(slot, record.subarray(record.length - value.length));
     }
     if (keyspace.keepsHistory) keyspace.history.push(slot);
     run.changes.push({ keyspace: keyspace.number, slot, record });

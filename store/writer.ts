@@ -8,7 +8,7 @@ import type { Bytes } from "../backends/mod.ts";
 import { StoreError } from "./errors.ts";
 import { type Commit, type SealedGroup, sealGroup } from "./group.ts";
 import { encodeHead, type Head } from "./head.ts";
-import type { DurableLog } from "./log.ts";
+import type { CheckpointChange, DurableLog } from "./log.ts";
 import type { MultisetHash } from "./multiset.ts";
 import { HEAD_INDEX, RECORD_KIND } from "./record.ts";
 import type { RecordSealer } from "./record_sealer.ts";
@@ -50,6 +50,8 @@ export interface WriterOptions {
   readonly onFailure: (error: StoreError) => void;
   /** Called after appends were shown and nothing waits: room for compaction. */
   readonly onIdle: () => void;
+  /** Chunks of the index checkpoint that are ready, for the next append. */
+  readonly takeCheckpoint: () => CheckpointChange[];
   /** Called after every append that was shown. */
   readonly onDurable: (head: Head) => void;
 }
@@ -253,6 +255,7 @@ export class Writer {
       this.#headHash = new Uint8Array(sha256(record));
       this.#sealing = false;
       if (this.#failure !== undefined) return;
+      const checkpoint = this.#options.takeCheckpoint();
       const append = this.#options.log.append({
         firstPosition: sealed.firstPosition,
         lengths: sealed.lengths,
@@ -260,6 +263,7 @@ export class Writer {
         removals: sealed.removals,
         head: record,
         ...(keyring === undefined ? {} : { keyring: keyring.bytes }),
+        ...(checkpoint.length === 0 ? {} : { checkpoint }),
       });
       append.then(() => this.#publish(group, head), (error) => this.fail(error));
       this.#pump();

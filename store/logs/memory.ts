@@ -33,8 +33,9 @@ class MemoryLog implements DurableLog {
 
   async start(): Promise<LogStart> {
     await this.#live();
-    const { head, keyring, records } = this.#medium;
-    return { head: head?.slice(), keyring: keyring?.slice(), empty: records.size === 0 };
+    const { head, keyring, records, checkpoint } = this.#medium;
+    const empty = records.size === 0 && checkpoint.size === 0;
+    return { head: head?.slice(), keyring: keyring?.slice(), empty };
   }
 
   async append(append: LogAppend): Promise<void> {

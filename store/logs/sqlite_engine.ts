@@ -20,9 +20,9 @@ const SCHEMA: readonly string[] = [
   "CREATE TABLE keyring (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL) STRICT",
   "CREATE TABLE checkpoint (chunk INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
 ];
-const PAGE_BYTES = 8192;
+const PAGE_BYTES = 16_384;
 /** The write-ahead log is folded into the file at this size: 16 MiB. */
-const WAL_PAGES = 2048;
+const WAL_PAGES = 1024;
 const CACHE_KIB = 8 * 1024;
 /** A replayed page of records stops at this size. */
 const REPLAY_BYTES = 1 << 20;
@@ -66,7 +66,9 @@ export class SqliteEngine {
       return {
         head: one("SELECT record AS bytes FROM head WHERE id = 1"),
         keyring: one("SELECT bytes FROM keyring WHERE id = 1"),
-        empty: database.prepare("SELECT 1 FROM records LIMIT 1").get() === undefined,
+        empty: ["records", "checkpoint"].every((table) =>
+          database.prepare(`SELECT 1 FROM ${table} LIMIT 1`).get() === undefined
+        ),
       };
     });
   }

@@ -1,0 +1,191 @@
+/**
+ * Keeps the index checkpoint: chunks of facts over position ranges that do not overlap, in chunk
+ * order. A new one is made for every thousand records that stayed, an old one is made anew (and
+ * joined with its neighbour) once half of its records are gone.
+ */
+import { encodeChunk } from "./checkpoint_format.ts";
+import type { Index } from "./index.ts";
+import type { CheckpointChange } from "./log.ts";
+import type { MultisetHash } from "./multiset.ts";
+import { HEADER_BYTES, RECORD_KIND, type RecordHeader, writeHeader } from "./record.ts";
+import type { RecordSealer } from "./record_sealer.ts";
+import { NO_SLOT } from "./versions.ts";
+
+/** Facts in a full chunk. */
+export const CHUNK_FACTS = 1024;
+
+export interface Chunk {
+  readonly id: number;
+  readonly from: number;
+  readonly to: number;
+  /** NO_SLOT for a fact whose record was gone when the log was opened. */
+  readonly slots: Uint32Array;
+  /** Facts whose record is still in the log. */
+  live: number;
+}
+
+export class Checkpointer {
+  readonly #index: Index;
+  readonly #sealer: RecordSealer;
+  readonly #multiset: MultisetHash;
+  readonly #headerOf: (slot: number) => RecordHeader;
+  #chunks: Chunk[];
+  /** Durable records behind the last chunk, in position order; some may be gone. */
+  #tailSlots: number[] = [];
+  #tailPositions: number[] = [];
+  #tailFrom: number;
+  readonly #chunkFacts: number;
+  readonly #worn = new Set<Chunk>();
+  #ready: CheckpointChange[] = [];
+  #busy = false;
+
+  constructor(options: {
+    readonly index: Index;
+    readonly sealer: RecordSealer;
+    readonly multiset: MultisetHash;
+    readonly headerOf: (slot: number) => RecordHeader;
+    /** As loaded. */
+    readonly chunks: readonly Chunk[];
+    readonly tail: readonly number[];
+    readonly chunkFacts: number;
+  }) {
+    this.#chunkFacts = options.chunkFacts;
+    this.#index = options.index;
+    this.#sealer = options.sealer;
+    this.#multiset = options.multiset;
+    this.#headerOf = options.headerOf;
+    this.#chunks = [...options.chunks];
+    this.#tailFrom = options.chunks.at(-1)?.to ?? 0;
+    for (const slot of options.tail) this.added(slot);
+    for (const chunk of this.#chunks) this.#noteWear(chunk);
+  }
+
+  /** A record became durable. Called in position order. */
+  added(slot: number): void {
+    this.#tailSlots.push(slot);
+    this.#tailPositions.push(this.#index.versions.position(slot));
+  }
+
+  /** A record is gone from the log. */
+  removed(position: number): void {
+    if (position >= this.#tailFrom) return;
+    let low = 0;
+    let high = this.#chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#chunks[middle]!.to <= position) low = middle + 1;
+      else high = middle;
+    }
+    const chunk = this.#chunks[low];
+    if (chunk === undefined || position < chunk.from) return;
+    chunk.live--;
+    this.#noteWear(chunk);
+  }
+
+  /** Changes for the next append. */
+  take(): CheckpointChange[] {
+    const ready = this.#ready;
+    this.#ready = [];
+    return ready;
+  }
+
+  /** Makes at most one chunk. Costs a few milliseconds where one is due. */
+  async step(sequence: number): Promise<void> {
+    if (this.#busy || this.#ready.length > 0) return;
+    this.#busy = true;
+    try {
+      // As many newer ones stay behind: what is overwritten soon never gets into a chunk.
+      if (this.#tailSlots.length >= this.#chunkFacts * 2) await this.#addChunk(sequence);
+      else await this.#renewChunk(sequence);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  async #addChunk(sequence: number): Promise<void> {
+    const { versions } = this.#index;
+    const positions = this.#tailPositions.splice(0, this.#chunkFacts);
+    const slots = this.#tailSlots.splice(0, this.#chunkFacts)
+      .filter((slot, i) => versions.position(slot) === positions[i]);
+    const range = { from: this.#tailFrom, to: this.#tailPositions[0]! };
+    this.#tailFrom = range.to;
+    if (slots.length === 0) return;
+    const id = (this.#chunks.at(-1)?.id ?? 0) + 1;
+    const chunk: Chunk = { id, ...range, slots: Uint32Array.from(slots), live: slots.length };
+    this.#chunks.push(chunk);
+    await this.#write(chunk, sequence);
+  }
+
+  async #renewChunk(sequence: number): Promise<void> {
+    const [chunk] = this.#worn;
+    if (chunk === undefined) return;
+    this.#worn.delete(chunk);
+    const at = this.#chunks.indexOf(chunk);
+    if (at < 0) return;
+    const slots = this.#liveSlots(chunk);
+    const next = this.#chunks[at + 1];
+    const joined = next !== undefined && slots.length + next.live <= this.#chunkFacts;
+    if (joined) {
+      slots.push(...this.#liveSlots(next));
+      this.#worn.delete(next);
+      this.#ready.push({ chunk: next.id, bytes: undefined });
+    }
+    if (slots.length === 0) {
+      this.#chunks.splice(at, joined ? 2 : 1);
+      this.#ready.push({ chunk: chunk.id, bytes: undefined });
+      return;
+    }
+    const renewed: Chunk = {
+      id: chunk.id,
+      from: chunk.from,
+      to: joined ? next.to : chunk.to,
+      slots: Uint32Array.from(slots),
+      live: slots.length,
+    };
+    this.#chunks.splice(at, joined ? 2 : 1, renewed);
+    await this.#write(renewed, sequence);
+  }
+
+  /** A slot that changed hands has a newer record, beyond the chunk's range. */
+  #liveSlots(chunk: Chunk): number[] {
+    const { versions } = this.#index;
+    return [...chunk.slots].filter((slot) => {
+      if (slot === NO_SLOT) return false;
+      const position = versions.position(slot);
+      return position >= chunk.from && position < chunk.to;
+    });
+  }
+
+  #noteWear(chunk: Chunk): void {
+    if (chunk.live * 2 < chunk.slots.length) this.#worn.add(chunk);
+  }
+
+  async #write(chunk: Chunk, sequence: number): Promise<void> {
+    const { versions } = this.#index;
+    const slots = [...chunk.slots];
+    const sum = this.#multiset.empty();
+    const header = new Uint8Array(HEADER_BYTES);
+    for (const slot of slots) {
+      writeHeader(this.#headerOf(slot), header);
+      sum.add(header, versions.tag(slot));
+    }
+    const plaintext = encodeChunk(
+      chunk,
+      slots,
+      versions,
+      (number) => this.#sealer.originOf(number),
+      sum.value(),
+    );
+    const { keyId, incarnation } = this.#sealer.current;
+    const bytes = await this.#sealer.seal({
+      kind: RECORD_KIND.checkpoint,
+      keyId,
+      storeId: this.#sealer.storeId,
+      incarnation,
+      sequence,
+      index: chunk.id,
+      count: 0,
+    }, plaintext);
+    this.#ready.push({ chunk: chunk.id, bytes });
+  }
+}
