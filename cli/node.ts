@@ -9,7 +9,8 @@ import { createRegistry } from "../backends/registry.ts";
 import { createSimulationFactory } from "../backends/simulation/backend.ts";
 import { measureProgram } from "../backends/simulation/program.ts";
 import { type IssuedCertificate, openTlsIdentity, type TlsIdentity } from "../api/tls/identity.ts";
-import { type Config, ConfigError, type ListenAddress } from "../config.ts";
+import { type Config, ConfigError } from "../config.ts";
+import type { ListenAddress } from "../config_values.ts";
 import {
   acquireDataDirLock,
   openSqliteLog,

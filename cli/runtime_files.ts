@@ -1,5 +1,6 @@
 /** What a running master leaves in its runtime and data directory for its clients. */
-import type { Config, ListenAddress } from "../config.ts";
+import type { Config } from "../config.ts";
+import type { ListenAddress } from "../config_values.ts";
 
 /** `endpoints.json`: where this master really listens. */
 export interface Endpoints {

@@ -14,6 +14,7 @@ import { openChain } from "./chain.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
 import { startLogging } from "./logging.ts";
 import { type Listeners, openListeners } from "./listeners.ts";
+import { releaseBootMemory } from "./memory.ts";
 import { type NodeTls, openNode, systemRandom } from "./node.ts";
 import {
   adminKubeconfig,
@@ -146,6 +147,7 @@ async function runMaster(
   }, SWEEP_INTERVAL_MS);
   io.stdout(banner({ version: VERSION, config, tee, store, listeners, chain, files }));
   log.info("ready", { ms: Math.round(Date.now() - io.startedAt) });
+  releaseBootMemory(io.env);
 
   await stop.wait();
   if (store.failure !== undefined) {

@@ -21,7 +21,6 @@ const KNOWN_LONG: Readonly<Record<string, number>> = {
   "api/workers.ts": 468,
   "backends/bundle.ts": 412,
   "backends/sev_snp/appraise.ts": 405,
-  "config.ts": 422,
   "store/store.ts": 424,
   "sui/grpc_ledger.ts": 466,
 };

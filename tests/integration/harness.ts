@@ -8,7 +8,15 @@ import { start } from "../demo/process.ts";
 const ROOT = new URL("../../", import.meta.url);
 const BUILT = new URL("dist/test/nautilus", ROOT);
 /** What goes into the built file. */
-const SOURCES = ["main.ts", "config.ts", "version.ts", "deno.json", "deno.lock", "tools/build.ts"];
+const SOURCES = [
+  "main.ts",
+  "config.ts",
+  "config_values.ts",
+  "version.ts",
+  "deno.json",
+  "deno.lock",
+  "tools/build.ts",
+];
 const SOURCE_FOLDERS = ["api/", "backends/", "cli/", "std/", "store/", "sui/", "tools/launcher/"];
 const READY_TIMEOUT_MS = 30_000;
 

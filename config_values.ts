@@ -1,0 +1,147 @@
+/** From text or JSON to the value of one setting. Every refusal says what would be valid. */
+
+export interface ListenAddress {
+  /** IP literal or `localhost`, without brackets. */
+  readonly host: string;
+  /** 0: the system picks one. */
+  readonly port: number;
+}
+
+/** What a chain address may do: nothing that is not listed. */
+export interface GrantSetting {
+  readonly address: string;
+  readonly namespaces: readonly string[];
+  readonly verbs: readonly string[];
+  readonly resources: readonly string[];
+}
+
+export function choice<T extends string>(...valid: readonly T[]): (value: unknown) => T {
+  return (value) => {
+    const found = valid.find((candidate) => candidate === value);
+    if (found === undefined) throw new Error(`valid are: ${valid.join(", ")}`);
+    return found;
+  };
+}
+
+export function text(value: unknown): string {
+  if (typeof value !== "string" || value === "") throw new Error("a non-empty string is wanted");
+  if (/\p{Cc}/u.test(value)) throw new Error("control characters are not allowed");
+  return value;
+}
+
+export function hex(bytes: number, prefix: "0x" | ""): (value: unknown) => string {
+  return (value) => {
+    const wanted = `${prefix}${"…"} with exactly ${bytes * 2} hex digits is wanted`;
+    if (typeof value !== "string" || !value.startsWith(prefix)) throw new Error(wanted);
+    const digits = value.slice(prefix.length);
+    if (digits.length !== bytes * 2 || !/^[0-9a-fA-F]*$/.test(digits)) throw new Error(wanted);
+    return prefix + digits.toLowerCase();
+  };
+}
+
+/** `host:port`, `[v6]:port`. */
+export function parseListen(value: unknown): ListenAddress {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(String(value));
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || port > 65535) {
+    throw new Error("HOST:PORT is wanted, such as 127.0.0.1:8080 or [::1]:0");
+  }
+  return Object.freeze({ host, port });
+}
+
+export function optionalListen(value: unknown): ListenAddress | undefined {
+  return value === "off" ? undefined : parseListen(value);
+}
+
+function url(value: string): string {
+  const parsed = URL.canParse(value) ? new URL(value) : undefined;
+  if (parsed === undefined || (parsed.protocol !== "http:" && parsed.protocol !== "https:")) {
+    throw new Error("http:// or https:// URLs are wanted, separated by commas");
+  }
+  if (parsed.username !== "" || parsed.password !== "") {
+    throw new Error("a URL must not carry credentials");
+  }
+  return parsed.href.replace(/\/$/, "");
+}
+
+export function urls(value: unknown): readonly string[] {
+  const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
+  return Object.freeze(list.map((item) => url(item.trim())));
+}
+
+export function names(value: unknown): readonly string[] {
+  const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
+  return Object.freeze(list.map((item) => {
+    const name = item.trim().toLowerCase();
+    const isAddress = name.includes(":") ? URL.canParse(`http://[${name}]`) : false;
+    if (!isAddress && !/^(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) {
+      throw new Error("host names or IP addresses are wanted, separated by commas");
+    }
+    return name;
+  }));
+}
+
+export function integer(
+  minimum: number,
+  maximum: number,
+  unit: string,
+): (value: unknown) => number {
+  return (value) => {
+    const number = typeof value === "number"
+      ? value
+      : /^\d+$/.test(String(value))
+      ? Number(value)
+      : NaN;
+    if (!Number.isSafeInteger(number) || number < minimum || number > maximum) {
+      throw new Error(`a whole number of ${unit} from ${minimum} to ${maximum} is wanted`);
+    }
+    return number;
+  };
+}
+
+export function mist(value: unknown): bigint {
+  const digits = typeof value === "number" && Number.isSafeInteger(value) ? String(value) : value;
+  if (typeof digits !== "string" || !/^\d{1,20}$/.test(digits) || BigInt(digits) >= 1n << 64n) {
+    throw new Error("a whole number of MIST below 2^64 is wanted");
+  }
+  return BigInt(digits);
+}
+
+export function boolean(value: unknown): boolean {
+  if (value === true || value === "true") return true;
+  if (value === false || value === "false") return false;
+  throw new Error("valid are: true, false");
+}
+
+export function nodeId(value: unknown): string {
+  if (typeof value !== "string" || !/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(value)) {
+    throw new Error("a DNS subdomain is wanted: lower case letters, digits, '-' and '.'");
+  }
+  return value;
+}
+
+const strings = (value: unknown, field: string): readonly string[] => {
+  if (!Array.isArray(value) || value.length === 0) throw new Error(`${field}: a list is wanted`);
+  return Object.freeze(value.map(text));
+};
+
+export function grants(value: unknown): readonly GrantSetting[] {
+  if (!Array.isArray(value)) {
+    throw new Error("a list of grants is wanted (configuration file only)");
+  }
+  return Object.freeze(value.map((item: unknown, index) => {
+    if (typeof item !== "object" || item === null) {
+      throw new Error(`[${index}]: an object is wanted`);
+    }
+    const { address, namespaces, verbs, resources, ...rest } = item as Record<string, unknown>;
+    const unknown = Object.keys(rest)[0];
+    if (unknown !== undefined) throw new Error(`[${index}]: unknown field "${unknown}"`);
+    return Object.freeze({
+      address: hex(32, "0x")(address),
+      namespaces: strings(namespaces, `[${index}].namespaces`),
+      verbs: strings(verbs, `[${index}].verbs`),
+      resources: strings(resources, `[${index}].resources`),
+    });
+  }));
+}
