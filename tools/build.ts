@@ -7,6 +7,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { createHash } from "node:crypto";
+import { makeBuiltinsLazy } from "./lazy_builtins.ts";
 import { packOneFile } from "./one_file.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -64,19 +65,40 @@ async function build(options: BuildOptions): Promise<void> {
   print(`measures  ${measurement(file)}`);
 }
 
-/** One ES module with everything in it; the import map and the lock decide what that is. */
+/**
+ * One ES module with everything in it; the import map and the lock decide what that is. Built-in
+ * modules become lazy (lazy_builtins.ts), paths of this machine's cache become package names, and the
+ * second pass makes it small: each isolate keeps the whole source text in memory, at two bytes a
+ * character unless all of it is ASCII.
+ */
 async function makeBundle(entry: string, bundle: string): Promise<void> {
-  const args = [
-    "bundle",
-    "--quiet",
-    "--frozen",
-    "--platform",
-    "deno",
-    "--output",
-    bundle,
-    entry,
-  ];
-  await deno(args, "the bundle could not be made");
+  const bundling = ["bundle", "--quiet", "--frozen", "--platform", "deno", "--output"];
+  const plain = `${bundle}.plain.js`;
+  await deno([...bundling, plain, entry], "the bundle could not be made");
+  const { text, static: kept } = makeBuiltinsLazy(await Deno.readTextFile(plain));
+  if (kept.length > 0) throw new BuildError(`loaded at every start: ${kept.join(" ")}`);
+  await Deno.writeTextFile(plain, withoutCachePaths(text));
+  await deno([...bundling, bundle, "--minify", plain], "the bundle could not be made small");
+  const small = await Deno.readTextFile(bundle);
+  if (/\bfrom ?"node:/.test(small)) {
+    throw new BuildError("the second pass imports statically again");
+  }
+  await Deno.writeTextFile(bundle, asciiOnly(small));
+  await Deno.remove(plain);
+}
+
+/** Where a package was cached when it was bundled is nobody's business, and differs by machine. */
+function withoutCachePaths(text: string): string {
+  return text.replaceAll(/^(\/\/ | {2}(?:async )?")\S*?\/npm\/[\w.-]+\//gm, "$1npm:");
+}
+
+/** Only comments can hold other characters: esbuild escapes them in code. */
+function asciiOnly(text: string): string {
+  return text.replaceAll(
+    // deno-lint-ignore no-control-regex
+    /[^\x00-\x7f]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** Form (a). @throws {BuildError} when there is no denort, or it does not fit this Deno. */
