@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import * as v from "valibot";
-import { canonicalAddress, gatewayType } from "../../../sui/address.ts";
+import { canonicalAddress } from "../../../sui/address.ts";
 import { WORKER_STATUSES } from "../../../sui/bcs.ts";
 import { readBody } from "./body.ts";
 import type { Faults } from "./faults.ts";
@@ -68,7 +68,12 @@ const Request = v.strictObject({
   payload: text,
 });
 
-const RawEvent = v.strictObject({ sender: address, name: text, contents: hex() });
+const RawEvent = v.strictObject({
+  sender: address,
+  name: text,
+  contents: hex(),
+  count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000)), 1),
+});
 const Checkpoint = v.strictObject({
   count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000))),
   auto: v.optional(v.boolean()),
@@ -211,10 +216,10 @@ function dispatch(context: ControlContext, what: string, body: string): unknown 
     }
     case "POST /control/event": {
       const b = parse(RawEvent);
-      const { digest } = chain.execute(
-        b.sender,
-        (tx) => tx.emit(gatewayType(gateway.packageId, b.name), b.contents),
-      );
+      let digest = "";
+      for (let i = 0; i < b.count; i++) {
+        ({ digest } = gateway.emit(b.sender, b.name, b.contents));
+      }
       return { digest };
     }
     case "POST /control/checkpoint": {
