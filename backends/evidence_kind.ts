@@ -1,7 +1,7 @@
 /** What a file is, by its content: evidence of which TEE, a node's bundle, or something to go with it. */
 import { looksLikeHcl, parseHclReport } from "./azure_hcl.ts";
 import { BackendError, type Bytes, type Endorsement, type TeeType } from "./mod.ts";
-import { REPORT_BYTES } from "./sev_snp/abi.ts";
+import { isCertificateTable, REPORT_BYTES } from "./sev_snp/abi.ts";
 import { EVIDENCE_LENGTH } from "./simulation/abi.ts";
 import { looksLikePem } from "./x509/mod.ts";
 
@@ -71,6 +71,7 @@ function endorsementType(bytes: Bytes): string {
     return head.includes("-----BEGIN X509 CRL-----") ? "crl" : "certificates";
   }
   if (looksLikeHcl(bytes)) return "hcl-report";
+  if (isCertificateTable(bytes.subarray(0, 16))) return "certificate-table";
   if (bytes[0] === 0x30) return derType(bytes);
   return "collateral";
 }

@@ -176,7 +176,7 @@ function sgx(claims: Claims): string[] {
       ? [`"isvProdIds": [${claims["isv_prod_id"]}],`]
       : []),
     ...(typeof claims["isv_svn"] === "number" ? [`"minimumIsvSvn": ${claims["isv_svn"]},`] : []),
-    ...dcap(),
+    ...dcap(claims),
   ];
 }
 
@@ -188,15 +188,35 @@ function tdx(claims: Claims): string[] {
     `"rtmrs": {${
       rtmrs.slice(0, 3).map((rtmr, index) => ` "${index}": ${list(rtmr)}`).join(",")
     } },`,
-    '"requireSeptVeDisable": true,',
-    ...dcap(),
+    `"requireSeptVeDisable": true,${
+      claims["sept_ve_disable"] === false
+        ? " // ATTENTION: not set here, and so refused; Azure's paravisor needs it off: false accepts that"
+        : ""
+    }`,
+    ...serviceTd(claims["mr_service_td"]),
+    ...dcap(claims),
   ];
 }
 
-function dcap(): string[] {
+/** A service TD is accepted only once somebody has thought about it. */
+function serviceTd(claim: unknown): string[] {
+  if (typeof claim !== "string" || /^0*$/.test(claim)) return [];
+  return [
+    "// ATTENTION: a service TD is bound to this TD and can act on it; refused until it is listed:",
+    `// "mrServiceTds": ${list(claim)},`,
+  ];
+}
+
+function dcap(claims: Claims): string[] {
+  const status = text(record(claims["tcb"])["status"]);
+  const differs = status !== "" && status !== "UpToDate";
   return [
     "// What the platform's patch state may be, by Intel's collateral.",
-    '"tcbStatuses": ["UpToDate"],',
+    `"tcbStatuses": ["UpToDate"],${
+      differs
+        ? ` // ATTENTION: the evidence's platform is ${oneLine(status)} and will be refused`
+        : ""
+    }`,
     '"collateral": "require",',
     '"crl": "require",',
     '"allowDebug": false,',

@@ -258,6 +258,11 @@ const CERTIFICATE_GUIDS: Readonly<Record<string, "vcek" | "vlek" | "ask" | "ark"
   "c0b406a4a803495297433fb6014cd0ae": "ark",
 };
 
+/** Whether 16 bytes are the GUID of a certificate kind known here, as a table begins with. */
+export function isCertificateTable(guid: Uint8Array): boolean {
+  return CERTIFICATE_GUIDS[guid.toHex()] !== undefined;
+}
+
 export interface TableCertificate {
   /** `other` with its GUID in hex: a table may carry what its host likes. */
   readonly kind: "vcek" | "vlek" | "ask" | "ark" | "other";

@@ -390,7 +390,7 @@ function checkBinding(
   const bound = bindsClaims(report.reportData, hcl);
   list.expect(
     bound,
-    "azure_runtime_claims",
+    "azure_hcl",
     "claims_not_bound",
     "report_data is not the digest of the runtime claims",
     `${hcl.hash} ${hcl.claimsDigest.toHex()}`,

@@ -148,7 +148,7 @@ testVectors("sev-snp", "Azure HCL evidence binds its runtime claims", async (vec
   const hcl = vector.read("hcl_report.bin");
   const result = await appraise(vector, hcl, { allowProvisionalFirmware: true });
   assertEquals(result.tier, "affirming", failures(result).join());
-  assertEquals(result.checks.find(({ id }) => id === "azure_runtime_claims")?.status, "pass");
+  assertEquals(result.checks.find(({ id }) => id === "azure_hcl")?.status, "pass");
   assertEquals(
     JSON.parse(String(result.claims["azure_runtime_claims"]))["vm-configuration"],
     field(vector.manifest.expected["azure_hcl"], "vm_configuration"),
