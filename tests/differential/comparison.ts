@@ -36,8 +36,8 @@ async function revisionOf(client: EtcdClient): Promise<number> {
   return answer.value.header!.revision;
 }
 
-/** Empties both sides and brings them to the same revision. */
-async function reset({ own, reference }: Sides): Promise<void> {
+/** Empties both sides and brings them to the same revision, which is then compacted and returned. */
+async function reset({ own, reference }: Sides): Promise<number> {
   for (const client of [own, reference]) {
     const leases = await client.call(
       "/etcdserverpb.Lease/LeaseLeases",
@@ -82,6 +82,7 @@ async function reset({ own, reference }: Sides): Promise<void> {
       physical: true,
     });
   }
+  return now;
 }
 
 async function put(client: EtcdClient, key: Uint8Array<ArrayBuffer>): Promise<number> {
@@ -173,7 +174,7 @@ class WatchRecorder {
 
 /** @returns how many operations were compared. @throws {AssertionError} on the first difference */
 export async function compareSequence(sides: Sides, commands: readonly Command[]): Promise<number> {
-  await reset(sides);
+  let compacted = await reset(sides);
   const watches: OpenWatch[] = [];
   let now = await revisionOf(sides.reference);
   let compared = 0;
@@ -181,7 +182,7 @@ export async function compareSequence(sides: Sides, commands: readonly Command[]
     for (const command of commands) {
       compared++;
       if (command.type === "watch") {
-        watches.push(await openWatch(sides, command, now));
+        watches.push(await openWatch(sides, command, now, compacted));
         continue;
       }
       if (command.type === "compact") {
@@ -194,6 +195,9 @@ export async function compareSequence(sides: Sides, commands: readonly Command[]
         send(sides.reference, command, now),
       ]);
       equal(normalise(command, own), normalise(command, reference), command);
+      if (command.type === "compact") {
+        compacted = Math.max(compacted, Math.min(now, resolveRevision(command.at, now)));
+      }
       now = await revisionOf(sides.reference);
     }
     for (const watch of watches) await compareWatch(sides, watch);
@@ -210,10 +214,13 @@ async function openWatch(
   sides: Sides,
   command: Command & { type: "watch" },
   now: number,
+  compacted: number,
 ): Promise<OpenWatch> {
+  const start = Math.max(0, resolveRevision(command.at, now));
   const request = WatchCreateRequest.of({
     ...command.request,
-    startRevision: Math.max(0, resolveRevision(command.at, now)),
+    // etcd before 3.4.34 and 3.5.16 lost a deletion made at the very revision of a compaction.
+    startRevision: start === compacted ? start + 1 : start,
   });
   const watch = {
     request,
