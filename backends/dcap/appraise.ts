@@ -262,7 +262,7 @@ function checkTcb(
 ): void {
   const { tcb } = facts;
   if (tcb === undefined && facts.tcbInfo !== undefined) {
-    const text = "the collateral or the PCK certificate cannot be relied on";
+    const text = "the collateral cannot be relied on, or is not for this platform";
     list.fail("tcb_status", "tcb_not_judged", text);
     return;
   }

@@ -296,12 +296,12 @@ const CASES: readonly Case[] = [
   {
     what: "TCB info is for another FMSPC",
     options: { ...SGX, tcbInfo: (info) => ({ ...info, fmspc: "00A0B1C2D3E5" }) },
-    findings: ["platform/fmspc_mismatch"],
+    findings: ["platform/fmspc_mismatch", "tcb_status/tcb_not_judged"],
   },
   {
     what: "TCB info is for another PCE",
     options: { ...SGX, tcbInfo: (info) => ({ ...info, pceId: "0100" }) },
-    findings: ["platform/pceid_mismatch"],
+    findings: ["platform/pceid_mismatch", "tcb_status/tcb_not_judged"],
   },
   {
     what: "TCB info has run out",

@@ -73,7 +73,7 @@ export interface DcapFacts {
   readonly qeMismatches: readonly string[] | undefined;
   /** Fields of the TDX module that differ from the TCB info; undefined for SGX or without one. */
   readonly moduleMismatches: readonly string[] | undefined;
-  /** undefined: no authentic TCB info for this TEE, or no PCK to compare it with. */
+  /** undefined: no authentic TCB info for this TEE and platform, or no PCK to tell. */
   readonly tcb: TcbEvaluation | undefined;
 }
 
@@ -130,8 +130,9 @@ export async function verifyDcap(input: DcapInput): Promise<DcapFacts> {
     moduleMismatches: tdx === undefined || info === undefined
       ? undefined
       : moduleMismatches(info, tdx),
-    tcb: info === undefined || pck?.extension === undefined || info.id !== quote.tee ||
-        tcbInfo?.authentic !== true || qeIdentity?.authentic === false
+    tcb: info === undefined || pck?.extension === undefined ||
+        !isFor(info, quote.tee, pck.extension) || tcbInfo?.authentic !== true ||
+        qeIdentity?.authentic === false
       ? undefined
       : evaluateTcb(
         info,
@@ -140,6 +141,10 @@ export async function verifyDcap(input: DcapInput): Promise<DcapFacts> {
         identity === undefined ? undefined : evaluateQe(identity, quote.qeReport.isvSvn),
       ),
   };
+}
+
+function isFor(info: TcbInfo, tee: DcapQuote["tee"], pck: PckExtension): boolean {
+  return info.id === tee && equalBytes(info.fmspc, pck.fmspc) && equalBytes(info.pceId, pck.pceId);
 }
 
 export function expectedQeId(tee: "SGX" | "TDX"): QeIdentity["id"] {

@@ -13,7 +13,8 @@ import * as v from "valibot";
 import type { Verifier } from "../appraisal.ts";
 import { SgxSection, TdxSection } from "../policy/dcap.ts";
 import { createSgxVerifier } from "../sgx/appraise.ts";
-import { createWebCryptoVerifier } from "../signatures.ts";
+import { loadLibcryptoVerifier } from "../ffi/libcrypto_verify.ts";
+import { createWebCryptoVerifier, type SignatureVerifier } from "../signatures.ts";
 import { createTdxVerifier } from "../tdx/appraise.ts";
 import { parseCertificate } from "../x509/mod.ts";
 import { DcapCache } from "./cache.ts";
@@ -42,9 +43,13 @@ async function input(tee: Tee): Promise<IntelAppraisal> {
   return { tee, quote, endorsements, now: TEST_NOW, root: pki.root, policy };
 }
 
-function contextOf({ root }: IntelAppraisal, cache: DcapCache | undefined): DcapContext {
+function contextOf(
+  { root }: IntelAppraisal,
+  cache: DcapCache | undefined,
+  signatures: SignatureVerifier = createWebCryptoVerifier(),
+): DcapContext {
   return createDcapContext({
-    signatures: createWebCryptoVerifier(),
+    signatures,
     cache,
     ...(root === undefined ? {} : { root: parseCertificate(root), tcbSigning: [] }),
   });
@@ -77,6 +82,18 @@ function appraiser(appraisal: IntelAppraisal, context: DcapContext): () => Promi
     );
 }
 
+function withLibcrypto(tee: Tee, warm: boolean): BenchSpec["setup"] {
+  return async () => {
+    const load = loadLibcryptoVerifier();
+    if (!load.loaded) return { skip: load.reason };
+    const appraisal = await input(tee);
+    const cache = warm ? new DcapCache() : undefined;
+    const run = appraiser(appraisal, contextOf(appraisal, cache, load.verifier));
+    await run();
+    return { run, close: () => load.verifier.close() };
+  };
+}
+
 function specs(tee: Tee): BenchSpec[] {
   const group = `${tee} quote with full collateral`;
   const warm = async () => {
@@ -88,6 +105,8 @@ function specs(tee: Tee): BenchSpec[] {
   return [
     { group, name: "warm, WebCrypto", target: ">= 1,000/s", setup: warm },
     { group, name: "warm, WebCrypto", inFlight: 8, target: ">= 1,000/s", setup: warm },
+    { group, name: "warm, libcrypto", target: ">= 1,000/s", setup: withLibcrypto(tee, true) },
+    { group, name: "cold, libcrypto", setup: withLibcrypto(tee, false) },
     {
       group,
       name: "cold, WebCrypto",
