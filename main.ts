@@ -110,6 +110,9 @@ async function runWorker(name: string): Promise<void> {
     case "nautilus-device":
       (await import("./backends/ffi/device_worker.ts")).runDeviceWorker(self);
       return;
+    case "nautilus-plugin":
+      (await import("./backends/ffi/plugin_worker.ts")).runPluginWorker(self);
+      return;
     default:
       throw new Error(`no worker is called "${name}"`);
   }

@@ -44,3 +44,50 @@ export function compileAndRun(source: string): Promise<string> {
     return new TextDecoder().decode(stdout);
   });
 }
+
+/**
+ * Compiles once per version of `inputs` and of the arguments, into the folder for temporary files,
+ * and gives the path of the result.
+ *
+ * @param inputs sources and headers; the first is compiled
+ * @throws {Error} with the compiler's words
+ */
+export async function cachedBuild(
+  name: string,
+  inputs: readonly URL[],
+  args: readonly string[],
+): Promise<string> {
+  const texts = await Promise.all(inputs.map((input) => Deno.readTextFile(input)));
+  const key = new TextEncoder().encode(JSON.stringify([Deno.uid(), args, texts]));
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", key)).toHex().slice(0, 16);
+  const scratch = await Deno.makeTempDir({ prefix: "nautilus-c-" });
+  const path = `${scratch.slice(0, scratch.lastIndexOf("/"))}/nautilus-${name}-${digest}`;
+  try {
+    if (await isOurs(path)) return path;
+    for (const [index, input] of inputs.entries()) {
+      const file = input.pathname.slice(input.pathname.lastIndexOf("/") + 1);
+      await Deno.writeTextFile(`${scratch}/${file}`, texts[index] ?? "");
+    }
+    const main = inputs[0]?.pathname.split("/").at(-1) ?? "";
+    const { success, stderr } = await new Deno.Command("cc", {
+      args: ["-O1", "-Wall", "-Wextra", "-Werror", ...args, "-o", `${scratch}/${name}`, main],
+      cwd: scratch,
+    }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    await Deno.rename(`${scratch}/${name}`, path);
+    return path;
+  } finally {
+    await Deno.remove(scratch, { recursive: true });
+  }
+}
+
+/** Whether there is a file at `path` that nobody else could have put there. */
+async function isOurs(path: string): Promise<boolean> {
+  try {
+    const info = await Deno.lstat(path);
+    return info.isFile && info.uid === Deno.uid() && ((info.mode ?? 0o777) & 0o022) === 0;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -4,6 +4,7 @@
  * device nodes and configfs need. Linux, root, gcc; see `fuseUnavailable`.
  */
 import type { Bytes } from "../../../backends/mod.ts";
+import { cachedBuild } from "../c_program.ts";
 
 /** What a system call on the fake fails with. */
 export class Errno extends Error {
@@ -94,56 +95,20 @@ export function fuseUnavailable(): string | undefined {
   }
 }
 
-/** Compiles bridge.c once per version of its source and user, into the folder for temporary files. */
-async function buildBridge(): Promise<string> {
-  const source = await Deno.readFile(new URL("./bridge.c", import.meta.url));
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", source)).toHex().slice(0, 16);
-  const scratch = await Deno.makeTempDir({ prefix: "nautilus-fuse-bridge-" });
-  const path = `${scratch.slice(0, scratch.lastIndexOf("/"))}/nautilus-fuse-bridge-${digest}`;
-  try {
-    if (await isOurs(path)) return path;
-    await Deno.writeFile(`${scratch}/bridge.c`, source);
-    const { success, stderr } = await new Deno.Command("cc", {
-      args: [
-        "-O1",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-        "-o",
-        `${scratch}/bridge`,
-        `${scratch}/bridge.c`,
-      ],
-    }).output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-    await Deno.rename(`${scratch}/bridge`, path);
-    return path;
-  } finally {
-    await Deno.remove(scratch, { recursive: true });
-  }
-}
-
-/** Whether there is a file at `path` that nobody else could have put there. */
-async function isOurs(path: string): Promise<boolean> {
-  try {
-    const info = await Deno.lstat(path);
-    return info.isFile && info.uid === Deno.uid() && ((info.mode ?? 0o777) & 0o022) === 0;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
 /** Mounts `root` on a new folder. Dispose it to unmount. */
 export async function mountFuse(root: FakeDirectory): Promise<FuseMount> {
   const folder = await Deno.makeTempDir({ prefix: "nautilus-fuse-" });
   const path = `${folder}/mount`;
   await Deno.mkdir(path);
-  const process = new Deno.Command(await buildBridge(), {
-    args: [path],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
+  const process = new Deno.Command(
+    await cachedBuild("fuse-bridge", [new URL("./bridge.c", import.meta.url)], []),
+    {
+      args: [path],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    },
+  ).spawn();
   const session = new Session(root, process.stdin.getWriter());
   const done = session.run(process.stdout);
   await session.ready(done);
