@@ -10,6 +10,7 @@ import { accessReviewRoutes } from "./routes/access_review.ts";
 import { attestationRoutes } from "./routes/attestation.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
+import { metricsRoutes } from "./routes/metrics.ts";
 import { probeRoutes } from "./routes/probes.ts";
 import { suiEventsRoutes } from "./routes/sui_events.ts";
 import { versionRoutes } from "./routes/version.ts";
@@ -18,12 +19,14 @@ import { workerRoutes } from "./routes/workers.ts";
 /** Everything served over HTTP. Call `app.request(…)` in tests, `listen` of server.ts otherwise. */
 export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   const app = new Hono<ApiEnv>();
-  app.onError(answerError(deps.log));
-  app.notFound(() => {
-    throw new ApiProblem(404, "not_found", "there is nothing at this path");
-  });
+  const answer = answerError(deps.log);
+  app.onError(answer);
+  // Answered, not thrown: what is thrown here would pass by the middleware that counts.
+  app.notFound((c) => answer(new ApiProblem(404, "not_found", "there is nothing at this path"), c));
   app.use(requestId(deps.random));
   app.use(securityHeaders());
+  // Before all others, because it counts them.
+  metricsRoutes(app, deps);
   healthRoutes(app, deps);
   probeRoutes(app, deps);
   versionRoutes(app, deps);
