@@ -33,6 +33,7 @@ import {
   LedgerUnavailable,
 } from "./ledger.ts";
 import { ObjectBatcher } from "./object_batcher.ts";
+import type { ZkLoginVerifier } from "./wallet_signature.ts";
 
 export interface GrpcLedgerOptions {
   /** `https://host:port` of a full node; `http://` only for tests and loopback. */
@@ -49,6 +50,11 @@ export interface GrpcLedgerOptions {
   readonly fetch?: typeof fetch;
 }
 
+/** The ledger, and the node's word on signatures that only the chain can judge. */
+export interface ChainClient extends Ledger {
+  readonly zkLogin: ZkLoginVerifier;
+}
+
 /** Per object, so that one answer that cannot be does not take the others of its batch with it. */
 type ObjectAnswer =
   | { readonly object: LedgerObject | undefined }
@@ -62,7 +68,7 @@ const REFUSED = new Set(["INVALID_ARGUMENT", "UNIMPLEMENTED", "PERMISSION_DENIED
  *
  * @throws {TypeError} when the endpoint is no http(s) URL
  */
-export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<Ledger> {
+export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<ChainClient> {
   const endpoint = new URL(options.endpoint);
   if (endpoint.protocol !== "https:" && endpoint.protocol !== "http:") {
     throw new TypeError(`endpoint: expected http or https, got ${endpoint.protocol}`);
@@ -105,7 +111,7 @@ interface Parts {
   readonly fieldId: (parentId: string, type: string, key: Uint8Array) => string;
 }
 
-class GrpcLedger implements Ledger {
+class GrpcLedger implements ChainClient {
   readonly #parts: Parts;
   readonly #batcher: ObjectBatcher<ObjectAnswer>;
   readonly #closing = new AbortController();
@@ -121,6 +127,20 @@ class GrpcLedger implements Ledger {
       maxWaiting: 10_000,
     });
   }
+
+  readonly zkLogin: ZkLoginVerifier = {
+    verifyPersonalMessage: (message, signature, address, signal) =>
+      this.#ask("VerifySignature", signal, async (abort) => {
+        const { success, errors } = await this.#parts.client.core.verifyZkLoginSignature({
+          bytes: Uint8Array.from(message).toBase64(),
+          signature,
+          intentScope: "PersonalMessage",
+          address,
+          signal: abort,
+        });
+        return success === true && errors.length === 0;
+      }),
+  };
 
   status(signal?: AbortSignal): Promise<LedgerStatus> {
     return this.#ask("GetServiceInfo", signal, async (abort) => {

@@ -1,6 +1,10 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
+import { FakeChain } from "../tests/fakes/sui/chain.ts";
+import { FakeGateway } from "../tests/fakes/sui/gateway.ts";
+import { startFakeNode } from "../tests/fakes/sui/server.ts";
 import { ed25519Wallet, wallets } from "../tests/fakes/sui/wallets.ts";
+import { openGrpcLedger } from "./grpc_ledger.ts";
 import { LedgerUnavailable } from "./ledger.ts";
 import { MAX_SIGNATURE_CHARACTERS, verifyWalletSignature } from "./wallet_signature.ts";
 
@@ -110,19 +114,65 @@ Deno.test("verifyWalletSignature() refuses a multisig below its threshold", asyn
   assertEquals(verdict.valid, false);
 });
 
+/** The shape of a zkLogin signature; its proof proves nothing. */
+async function zkLoginSignature(): Promise<{ address: string; signature: string }> {
+  const { getZkLoginSignature } = await import("@mysten/sui/zklogin");
+  const { parseSerializedSignature } = await import("@mysten/sui/cryptography");
+  const { publicKeyFromRawBytes } = await import("@mysten/sui/verify");
+  const signature = getZkLoginSignature({
+    inputs: {
+      proofPoints: {
+        a: ["1", "2", "1"],
+        b: [["1", "2"], ["3", "4"], ["1", "0"]],
+        c: ["5", "6", "1"],
+      },
+      issBase64Details: {
+        value: "yJpc3MiOiJodHRwczovL2FjY291bnRzLmdvb2dsZS5jb20iLC",
+        indexMod4: 1,
+      },
+      headerBase64: "eyJhbGciOiJSUzI1NiJ9",
+      addressSeed: "1234567890",
+    },
+    maxEpoch: "10",
+    userSignature: await ed25519Wallet(5).sign(message),
+  });
+  const parsed = parseSerializedSignature(signature);
+  assert(parsed.signatureScheme === "ZkLogin");
+  const address = publicKeyFromRawBytes("ZkLogin", parsed.publicKey).toSuiAddress();
+  return { address, signature };
+}
+
 Deno.test("verifyWalletSignature() asks the chain about zkLogin, and throws where it cannot", async () => {
-  const signature = Uint8Array.of(5, 1, 2, 3).toBase64();
-  const address = "0x" + "a1".repeat(32);
-  const answer = (value: boolean) => ({ verifyPersonalMessage: () => Promise.resolve(value) });
-  const yes = await verifyWalletSignature(message, signature, address, { zkLogin: answer(true) });
-  assertEquals(yes, { valid: true, scheme: "zklogin", address });
-  const no = await verifyWalletSignature(message, signature, address, { zkLogin: answer(false) });
-  assert(!no.valid && no.code === "wrong_signature");
-  await assertRejects(
-    () =>
-      verifyWalletSignature(message, signature, address, {
-        zkLogin: { verifyPersonalMessage: () => Promise.reject(new LedgerUnavailable("away")) },
-      }),
-    LedgerUnavailable,
-  );
+  const { address, signature } = await zkLoginSignature();
+  const chain = new FakeChain({ clock: Date.now });
+  const gateway = new FakeGateway({ chain, clock: Date.now });
+  await using node = await startFakeNode({ gateway });
+  await using ledger = await openGrpcLedger({ endpoint: node.url });
+  const verify = (text: Uint8Array, of = address) =>
+    verifyWalletSignature(text, signature, of, { zkLogin: ledger.zkLogin });
+
+  const unknown = await verify(message);
+  assert(!unknown.valid && unknown.code === "wrong_signature");
+  chain.zkLogin.set(signature, { address, message });
+  assertEquals(await verify(message), { valid: true, scheme: "zklogin", address });
+  const overAnother = await verify(other);
+  assert(!overAnother.valid && overAnother.code === "wrong_signature");
+
+  // What needs no chain is refused without it.
+  const asked = node.calls.get("VerifySignature");
+  const foreign = await verify(message, "0x" + "a1".repeat(32));
+  assert(!foreign.valid && foreign.code === "wrong_address");
+  const noise = Uint8Array.of(5, 1, 2, 3).toBase64();
+  const malformed = await verifyWalletSignature(message, noise, address, {
+    zkLogin: ledger.zkLogin,
+  });
+  assert(!malformed.valid && malformed.code === "malformed");
+  assertEquals(node.calls.get("VerifySignature"), asked);
+  const without = await verifyWalletSignature(message, signature, address);
+  assert(!without.valid && without.code === "unsupported_scheme");
+
+  for (const fault of [{ kind: "http_status", status: 503 }, { kind: "garbage" }] as const) {
+    node.faults.set({ ...fault, times: 1 });
+    await assertRejects(() => verify(message), LedgerUnavailable);
+  }
 });

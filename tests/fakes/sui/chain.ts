@@ -90,6 +90,8 @@ export class FakeChain {
   readonly chainId: string;
   readonly name: string;
   autoCheckpoint: boolean;
+  /** zkLogin signatures that the chain would confirm: base64 to whose and over what. */
+  readonly zkLogin = new Map<string, { readonly address: string; readonly message: Uint8Array }>();
   readonly #clock: () => number;
   readonly #objects = new Map<string, ObjectVersion[]>();
   readonly #latest = new Map<string, FakeObject | undefined>();

@@ -1,8 +1,10 @@
 /**
- * What a Sui full node of mid-2026 answers to `sui.rpc.v2.LedgerService`, over the stand-in chain.
+ * What a Sui full node of mid-2026 answers to `sui.rpc.v2.LedgerService` (and to `VerifySignature` of
+ * `SignatureVerificationService`), over the stand-in chain.
  * Requests are checked as a real node checks them: ids, read masks, filters, cursors and ranges
  * that it would refuse are refused here with the same gRPC status.
  */
+import { bcs } from "@mysten/bcs";
 import { GrpcTypes } from "@mysten/sui/grpc";
 import { canonicalAddress } from "../../../sui/address.ts";
 import type { FakeChain, FakeEvent, FakeObject } from "./chain.ts";
@@ -49,6 +51,8 @@ export function answer(
       return [batchGetObjects(chain, GrpcTypes.BatchGetObjectsRequest.fromBinary(request), faults)];
     case "ListEvents":
       return listEvents(chain, GrpcTypes.ListEventsRequest.fromBinary(request), faults, options);
+    case "VerifySignature":
+      return [verifySignature(chain, GrpcTypes.VerifySignatureRequest.fromBinary(request))];
     default:
       throw new GrpcStatus(UNIMPLEMENTED, `method ${method} is not served by this stand-in`);
   }
@@ -93,6 +97,26 @@ function serviceInfo(chain: FakeChain, faults: readonly Fault[]): Uint8Array {
   };
   const omitted = find(faults, "omit_fields")?.fields ?? [];
   return GrpcTypes.GetServiceInfoResponse.toBinary(omit(info, omitted));
+}
+
+/** Knows the zkLogin signatures that the test put on the chain, and confirms nothing else. */
+function verifySignature(
+  chain: FakeChain,
+  request: GrpcTypes.VerifySignatureRequest,
+): Uint8Array {
+  const signature = request.signature?.bcs?.value;
+  if (signature === undefined) throw new GrpcStatus(INVALID_ARGUMENT, "signature: missing");
+  if (request.message?.name !== "PersonalMessage") {
+    throw new GrpcStatus(INVALID_ARGUMENT, "message.name: this stand-in knows PersonalMessage");
+  }
+  const known = chain.zkLogin.get(Uint8Array.from(signature).toBase64());
+  const given = request.message.value ?? new Uint8Array();
+  const isValid = known !== undefined && known.address === request.address &&
+    Uint8Array.from(given).toHex() ===
+      bcs.byteVector().serialize(known.message).toBytes().toHex();
+  return GrpcTypes.VerifySignatureResponse.toBinary(
+    isValid ? { isValid } : { isValid, reason: "the proof does not verify" },
+  );
 }
 
 const OBJECT_PATHS = new Set([

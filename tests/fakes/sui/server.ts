@@ -11,7 +11,7 @@ import { Faults, find } from "./faults.ts";
 import type { Fault } from "./faults.ts";
 import { answer, GrpcStatus, infoHeaders, type NodeOptions } from "./node.ts";
 
-const SERVICE = "/sui.rpc.v2.LedgerService/";
+const SERVICES = /^\/sui\.rpc\.v2\.(LedgerService|SignatureVerificationService)\/(\w+)$/;
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
 
 export interface FakeNodeOptions extends NodeOptions {
@@ -80,7 +80,7 @@ interface RpcContext {
 async function rpc(context: RpcContext): Promise<void> {
   const { gateway, faults, calls, path, request, response, options } = context;
   const body = await readBody(request, MAX_REQUEST_BYTES);
-  const method = path.startsWith(SERVICE) ? path.slice(SERVICE.length) : path;
+  const method = SERVICES.exec(path)?.[2] ?? path;
   calls.set(method, (calls.get(method) ?? 0) + 1);
   const hit = faults.take(method);
   if (await misbehave(hit, response)) return;
@@ -95,7 +95,7 @@ async function rpc(context: RpcContext): Promise<void> {
   let status = 0;
   let message = "";
   try {
-    if (!path.startsWith(SERVICE)) throw new GrpcStatus(12, `no service at ${path}`);
+    if (!SERVICES.test(path)) throw new GrpcStatus(12, `no service at ${path}`);
     const forced = find(hit, "grpc_status");
     if (forced !== undefined) throw new GrpcStatus(forced.code, forced.message ?? "as told");
     frames = answer(gateway.chain, method, unframe(body, text), hit, options);
