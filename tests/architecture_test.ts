@@ -19,8 +19,6 @@ const MAX_TEST_LINES = 700;
 const KNOWN_LONG: Readonly<Record<string, number>> = {
   "api/etcd/http2/connection.ts": 613,
   "api/workers.ts": 468,
-  "backends/bundle.ts": 412,
-  "backends/sev_snp/appraise.ts": 405,
   "store/store.ts": 424,
   "sui/grpc_ledger.ts": 466,
 };
