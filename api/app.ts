@@ -3,6 +3,7 @@ import { Hono } from "@hono/hono";
 import type { ApiDeps } from "./deps.ts";
 import type { ApiEnv } from "./http.ts";
 import { answerError } from "./middleware/errors.ts";
+import { limitFailures } from "./middleware/failure_limit.ts";
 import { requestId } from "./middleware/request_id.ts";
 import { securityHeaders } from "./middleware/security_headers.ts";
 import { ApiProblem } from "./problem.ts";
@@ -27,6 +28,7 @@ export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   app.use(securityHeaders());
   // Before all others, because it counts them.
   metricsRoutes(app, deps);
+  app.use(limitFailures(deps));
   healthRoutes(app, deps);
   probeRoutes(app, deps);
   versionRoutes(app, deps);

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/assert";
 import { BackendError } from "../backends/mod.ts";
-import type { ApiDeps } from "./deps.ts";
+import { type ApiDeps, DEFAULT_LIMITS } from "./deps.ts";
 import { SEAL_TOKEN, testApi } from "../tests/fakes/api.ts";
 
 const REGISTER = "/api/v1/register-worker";
@@ -222,7 +222,7 @@ Deno.test("/api/v1/attestation is 429 with Retry-After beyond its budget", async
         Promise.reject(new BackendError("throttled", "the firmware asks for patience")),
     },
     deps: {
-      limits: { bodyBytes: 1024, attestations: { perSecond: 0.5, burst: 2 }, watches: 1 },
+      limits: { ...DEFAULT_LIMITS, attestations: { perSecond: 0.5, burst: 2 }, watches: 1 },
     },
   });
   const throttled = await api.app.request("/api/v1/attestation");

@@ -18,6 +18,8 @@ export interface BridgeOptions {
   readonly encrypted: boolean;
   /** A client that takes nothing for this long while an answer waits is let go. */
   readonly writeTimeoutMs: number;
+  /** Streams under way; calling one ends it as if it were complete. */
+  readonly streams: Set<() => void>;
   /** Told of what no answer could be made of; never throws. */
   readonly onError: (error: unknown) => void;
 }
@@ -174,10 +176,11 @@ async function pump(
   outgoing: ServerResponse,
 ): Promise<void> {
   const reader = body.getReader();
-  const onClose = () => {
+  const stop = () => {
     reader.cancel().catch(options.onError);
   };
-  outgoing.once("close", onClose);
+  outgoing.once("close", stop);
+  options.streams.add(stop);
   try {
     outgoing.flushHeaders();
     for (;;) {
@@ -191,7 +194,8 @@ async function pump(
     options.onError(error);
     outgoing.destroy();
   } finally {
-    outgoing.off("close", onClose);
+    options.streams.delete(stop);
+    outgoing.off("close", stop);
   }
 }
 

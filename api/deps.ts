@@ -67,6 +67,12 @@ export interface ApiLimits {
   readonly bodyBytes: number;
   /** All attestations together: hardware has few reports to give. */
   readonly attestations: RateLimit;
+  /** Registrations from one address. */
+  readonly registrations: RateLimit;
+  /** Hints about events from one address. */
+  readonly suiEvents: RateLimit;
+  /** Requests with a token that is not known, from one address; beyond it 429 instead of 401. */
+  readonly failures: RateLimit;
   /** One open watch costs a buffer; beyond this, 429. */
   readonly watches: number;
 }
@@ -79,6 +85,9 @@ export interface RateLimit {
 export const DEFAULT_LIMITS: ApiLimits = Object.freeze({
   bodyBytes: 16 * 1024,
   attestations: { perSecond: 20, burst: 40 },
+  registrations: { perSecond: 100, burst: 1_000 },
+  suiEvents: { perSecond: 20, burst: 100 },
+  failures: { perSecond: 10, burst: 100 },
   watches: 10_000,
 });
 

@@ -2,6 +2,7 @@
 import { Agent, request as httpRequest } from "node:http";
 import { type BenchSpec, registerWithDeno } from "../tests/bench/harness.ts";
 import { ADMIN_TOKEN, SEAL_TOKEN, type TestApi, testApi } from "../tests/fakes/api.ts";
+import { DEFAULT_LIMITS } from "./deps.ts";
 import { DEFAULT_SERVER_LIMITS, listen } from "./server.ts";
 
 const GROUP = "HTTP";
@@ -56,8 +57,10 @@ function overLoopback(
         grants: [],
         deps: {
           limits: {
-            bodyBytes: 16_384,
+            ...DEFAULT_LIMITS,
             attestations: { perSecond: 1e9, burst: 1e9 },
+            registrations: { perSecond: 1e9, burst: 1e9 },
+            failures: { perSecond: 1e9, burst: 1e9 },
             watches: 1_000,
           },
         },
@@ -97,8 +100,10 @@ function pod(name: string): string {
 }
 
 export const benches: readonly BenchSpec[] = [
-  overLoopback("GET /health", () =>
-    Promise.resolve(() => ({ method: "GET", path: "/health", expect: 200 }))),
+  overLoopback(
+    "GET /health",
+    () => Promise.resolve(() => ({ method: "GET", path: "/health", expect: 200 })),
+  ),
   overLoopback("POST register-worker, decision cached", (api) => {
     api.validator.admit(SEAL_TOKEN, { nodeId: NODE });
     return Promise.resolve(() => ({
@@ -108,8 +113,8 @@ export const benches: readonly BenchSpec[] = [
       expect: 200,
     }));
   }, { inFlight: 1, claim: "100/s at 100 ms" }),
-  overLoopback("POST heartbeat, 32 workers", async (api) => {
-    const sessions = await Promise.all(Array.from({ length: 32 }, async (_, i) => {
+  overLoopback("POST heartbeat, 4,000 workers", async (api) => {
+    const sessions = await Promise.all(Array.from({ length: 4_000 }, async (_, i) => {
       const token = `seal_0x${i.toString(16).padStart(64, "0")}`;
       api.validator.admit(token, { nodeId: `n${i}` });
       const answer = await api.post("/api/v1/register-worker", {
@@ -169,8 +174,10 @@ export const benches: readonly BenchSpec[] = [
       expect: 200,
     });
   }, { inFlight: 4, target: ">= 150/s" }),
-  overLoopback("refused: no token", () =>
-    Promise.resolve(() => ({ method: "GET", path: "/api/v1/pods", expect: 401 }))),
+  overLoopback(
+    "refused: no token",
+    () => Promise.resolve(() => ({ method: "GET", path: "/api/v1/pods", expect: 401 })),
+  ),
 ];
 
 registerWithDeno(benches, import.meta);

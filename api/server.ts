@@ -59,7 +59,7 @@ export interface ApiServer {
   /** For new connections; open ones keep what they have. @throws {TypeError} without TLS. */
   renewCertificate(credentials: TlsCredentials): void;
   /**
-   * Accepts nothing more, waits for what is under way, then cuts what is left.
+   * Accepts nothing more, ends streams, waits for what is under way, then cuts what is left.
    *
    * @returns how many connections had to be cut.
    */
@@ -69,8 +69,10 @@ export interface ApiServer {
 /** @throws {Error} EADDRINUSE and the like, as the system says it. */
 export async function listen(app: FetchApp, options: ListenOptions): Promise<ApiServer> {
   const { limits, log, tls } = options;
+  const streams = new Set<() => void>();
   const listener = requestListener({
     app,
+    streams,
     encrypted: tls !== undefined,
     writeTimeoutMs: limits.writeTimeoutMs,
     onError: (error) => log.debug("a connection ended early: {error}", { error }),
@@ -118,7 +120,12 @@ export async function listen(app: FetchApp, options: ListenOptions): Promise<Api
       if (!("setSecureContext" in server)) throw new TypeError("this listener has no TLS");
       server.setSecureContext({ key: credentials.key, cert: credentials.certificateChain });
     },
-    close: (deadlineMs) => shutDown(server, sockets, deadlineMs),
+    async close(deadlineMs) {
+      const closing = shutDown(server, sockets, deadlineMs);
+      // A watch has no end of its own; to its client this one looks like any other.
+      for (const end of [...streams]) end();
+      return await closing;
+    },
   };
 }
 

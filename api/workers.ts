@@ -7,6 +7,7 @@ import type { Compare, Operation, Store, TxnRequest } from "../store/mod.ts";
 import type { SealTokenClaims, TokenValidator } from "../sui/seal_token.ts";
 import type { Clock, SessionTokens } from "./deps.ts";
 import { prefixRange } from "./k8s/keys.ts";
+import { createTokenBucket, type TokenBucket } from "./middleware/token_bucket.ts";
 import { ApiProblem } from "./problem.ts";
 import { admit } from "./admission.ts";
 import type { HeartbeatRequest, RegisterWorkerRequest } from "./schemas.ts";
@@ -92,7 +93,11 @@ export interface Workers {
   counts(): Readonly<Record<WorkerState, number>>;
 }
 
+/** Heartbeats of one session; a worker beats every 30 s. */
+const HEARTBEAT_RATE = { perSecond: 2, burst: 20 } as const;
+
 interface Entry {
+  readonly beats: TokenBucket;
   record: WorkerRecord;
   /** Revision of the `system` keyspace that last changed the record. */
   revision: number;
@@ -196,6 +201,12 @@ class WorkerService implements Workers {
   ): Promise<{ receivedAtMs: number }> {
     const { store, clock } = this.#options;
     const nodeId = request.node_id;
+    const wait = this.#session(sessionToken, clock()).beats.take();
+    if (wait !== undefined) {
+      throw new ApiProblem(429, "too_many_heartbeats", "this session beats too often", {
+        retryAfterSeconds: wait,
+      });
+    }
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const now = clock();
       const entry = this.#session(sessionToken, now);
@@ -372,6 +383,7 @@ class WorkerService implements Workers {
       this.#entries.set(record.node_id, {
         record,
         revision,
+        beats: createTokenBucket(HEARTBEAT_RATE, this.#options.clock),
         heartbeat: undefined,
         token: undefined,
         validatedAtMs: 0,

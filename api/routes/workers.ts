@@ -3,13 +3,16 @@ import type { Hono } from "@hono/hono";
 import type { ApiDeps } from "../deps.ts";
 import { type ApiEnv, methodNotAllowed, readBody, requireJson } from "../http.ts";
 import { OWN_API_PATHS } from "../k8s/own_paths.ts";
+import { createAddressLimit } from "../middleware/address_limit.ts";
 import { ApiProblem } from "../problem.ts";
 import { decodeBody, HeartbeatRequest, RegisterWorkerRequest } from "../schemas.ts";
 
 const TOKEN_HEADER = "x-seal-token";
 
 export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
+  const limit = createAddressLimit(deps.limits.registrations, deps.clock, "registrations");
   app.post(OWN_API_PATHS.registerWorker, async (c) => {
+    limit(c);
     requireJson(c);
     const request = decodeBody(RegisterWorkerRequest, await readBody(c, deps.limits.bodyBytes));
     const header = c.req.header(TOKEN_HEADER);
