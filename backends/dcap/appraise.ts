@@ -29,6 +29,8 @@ const INTEL_QE_SIGNERS: Readonly<Record<"SGX" | "TDX", string>> = {
   TDX: "dc9e2a7c6f948f17474e34a7fc43ed030f7c1563f1babddf6340c82e0e54a8c5",
 };
 
+const ALGORITHM = "ECDSA P-256, SHA-256";
+
 /** Fills in every check that does not depend on what runs inside. */
 export function appraiseDcap(
   list: CheckList,
@@ -49,6 +51,7 @@ export function appraiseDcap(
       "qe_report_signature",
       "bad_signature",
       "the PCK did not sign the quoting enclave's report",
+      ALGORITHM,
     );
   }
   list.expect(
@@ -56,12 +59,14 @@ export function appraiseDcap(
     "qe_key_binding",
     "key_not_bound",
     "the quoting enclave's report does not vouch for the attestation key",
+    quote.attestationKey.subarray(0, 16).toHex(),
   );
   list.expect(
     facts.quoteSignature,
     "quote_signature",
     "bad_signature",
     "the attestation key did not sign this quote",
+    ALGORITHM,
   );
   checkQe(list, quote, facts);
   const demanded = policy.collateral === "require";
@@ -235,13 +240,13 @@ function checkModule(
 ): void {
   const id = "tdx_module";
   if (quote.tee !== "TDX") return;
-  if (facts.moduleMismatches === undefined) {
+  for (const field of facts.moduleMismatches ?? []) {
+    list.fail(id, "module_mismatch", `the TDX module is not one that Intel vouches for: ${field}`);
+  }
+  if (facts.tcbInfo === undefined) {
     const text = "without TCB info the TDX module cannot be recognised";
     list.missing(id, "collateral_missing", text, demanded);
     return;
-  }
-  for (const field of facts.moduleMismatches) {
-    list.fail(id, "module_mismatch", `the TDX module is not one of TCB info: ${field}`);
   }
   const module = facts.tcb?.module;
   if (module?.kind === "unmatched") {

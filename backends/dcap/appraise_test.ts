@@ -1,6 +1,7 @@
 /** DCAP rules on platforms of the project's own test hierarchy. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { AttestationResult } from "../appraisal.ts";
+import { BackendError } from "../errors.ts";
 import type { Bytes } from "../mod.ts";
 import { appraiseIntel, findings, type IntelAppraisal } from "../../tests/pki/intel_appraise.ts";
 import { concat } from "../../tests/pki/intel_der.ts";
@@ -165,6 +166,18 @@ const CASES: readonly Case[] = [
     change: (platform) => replaced(platform, { tcbInfo: undefined }),
     findings: [
       "tcb_info/collateral_missing",
+      "tdx_module/collateral_missing",
+      "tcb_status/collateral_missing",
+    ],
+  },
+  {
+    what: "no TCB info is given and the TDX module is not Intel's",
+    options: { ...TDX, body: { 64: "01", 112: "01" } },
+    change: (platform) => replaced(platform, { tcbInfo: undefined }),
+    findings: [
+      "tcb_info/collateral_missing",
+      "tdx_module/module_mismatch",
+      "tdx_module/module_mismatch",
       "tdx_module/collateral_missing",
       "tcb_status/collateral_missing",
     ],
@@ -646,5 +659,16 @@ Deno.test("appraise() compares report data and nonce", async () => {
     assertEquals(await tier({ expectedNonce: right }), "affirming");
     assertEquals(await tier({ expectedNonce: right.subarray(0, 32) }), "contraindicated");
     assertEquals(await tier({ policy: { reportData: "require" } }), "warning");
+  }
+});
+
+Deno.test("appraise() throws when the clock is no number: every date would pass", async () => {
+  const platform = await makePlatform(SGX);
+  for (const now of [NaN, Infinity]) {
+    const error = await assertRejects(
+      () => appraiseIntel({ ...appraisalOf(SGX, platform), now }),
+      BackendError,
+    );
+    assertEquals(error.code, "config_invalid");
   }
 });

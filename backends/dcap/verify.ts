@@ -71,7 +71,10 @@ export interface DcapFacts {
   readonly qeIdentity: DocumentFacts<QeIdentity> | undefined;
   /** Fields of the QE report that differ from the identity; undefined without one. */
   readonly qeMismatches: readonly string[] | undefined;
-  /** Fields of the TDX module that differ from the TCB info; undefined for SGX or without one. */
+  /**
+   * Fields of the TDX module that differ from the TCB info, or without one from what every module of
+   * Intel's has; undefined for SGX.
+   */
   readonly moduleMismatches: readonly string[] | undefined;
   /** undefined: no authentic TCB info for this TEE and platform, or no PCK to tell. */
   readonly tcb: TcbEvaluation | undefined;
@@ -87,8 +90,12 @@ export interface DcapInput {
   readonly now: number;
 }
 
+/** @throws {BackendError} `config_invalid` when the clock is no number: every date would pass. */
 export async function verifyDcap(input: DcapInput): Promise<DcapFacts> {
   const { quote, tdx, collateral, context } = input;
+  if (!Number.isFinite(input.now)) {
+    throw new BackendError("config_invalid", `the clock is ${input.now}`, { kind: quote.tee });
+  }
   const attestationSpki = ecSpki("P-256", quote.attestationKey);
   const quoteSignature = await isSignedBy(
     context,
@@ -127,9 +134,7 @@ export async function verifyDcap(input: DcapInput): Promise<DcapFacts> {
     tcbInfo,
     qeIdentity,
     qeMismatches: identity === undefined ? undefined : qeMismatches(quote, identity),
-    moduleMismatches: tdx === undefined || info === undefined
-      ? undefined
-      : moduleMismatches(info, tdx),
+    moduleMismatches: tdx === undefined ? undefined : moduleMismatches(info, tdx),
     tcb: info === undefined || pck?.extension === undefined ||
         !isFor(info, quote.tee, pck.extension) || tcbInfo?.authentic !== true ||
         qeIdentity?.authentic === false
@@ -339,10 +344,17 @@ function equalsMasked(value: Uint8Array, mask: Uint8Array, expected: Uint8Array)
   return value.every((byte, i) => (byte & (mask[i] ?? 0)) === expected[i]);
 }
 
+/** What every module signed by Intel reports; also what TCB info has said so far. */
+const INTEL_MODULE = { mrSigner: new Uint8Array(48), attributes: new Uint8Array(8) };
+
 /** QVL 4.1.2.4.11: signer and attributes of the TDX module against TCB info. */
-function moduleMismatches(info: TcbInfo, tdx: TdxModuleReport): string[] {
+function moduleMismatches(info: TcbInfo | undefined, tdx: TdxModuleReport): string[] {
   const version = tdx.teeTcbSvn[1] ?? 0;
-  const expected = version === 0 ? info.tdxModule : findTdxModuleIdentity(info, version);
+  const expected = info === undefined
+    ? INTEL_MODULE
+    : version === 0
+    ? info.tdxModule
+    : findTdxModuleIdentity(info, version);
   if (expected === undefined) return [`no identity ${tdxModuleId(version)}`];
   const mismatches: string[] = [];
   if (!equalBytes(tdx.mrSignerSeam, expected.mrSigner)) mismatches.push("mr_signer_seam");
