@@ -20,10 +20,12 @@ import { ID_BYTES, RESTORE_HINT } from "./record.ts";
 import { RecordSealer } from "./record_sealer.ts";
 import { SealedStore } from "./store.ts";
 import type { Store } from "./types.ts";
+import { verifyRecords } from "./verify.ts";
 
 const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024;
 const DEFAULT_RECORD_KEY_LIMIT = 2 ** 31;
 const DEFAULT_MAX_IN_FLIGHT = 1;
+const AUTO_FULL_BYTES = 64 * 1024 * 1024;
 
 export interface StoreOptions {
   /** The store owns it from here on and disposes it, also when opening is refused. */
@@ -42,6 +44,13 @@ export interface StoreOptions {
   readonly cacheBytes?: number;
   /** Records sealed under one record key before the next incarnation; at most 2^31. */
   readonly recordKeyLimit?: number;
+  /**
+   * `full` authenticates every record before the store opens. `index` takes what the index
+   * checkpoint knows, compares tags, and authenticates the rest behind the open store: a record
+   * altered beneath its tag stops the store when it is read, by a caller or by that check.
+   * `auto`, the default: full for a log below 64 MiB.
+   */
+  readonly verify?: "auto" | "full" | "index";
   /** Records that one chunk of the index checkpoint stands for; 1,024 by default. */
   readonly checkpointFacts?: number;
   /** Appends on their way to the log at once. */
@@ -131,6 +140,7 @@ async function assemble(
   try {
     const index = new Index(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
     let head: Head;
+    let verified = true;
     let loaded: LoadedLog = { incarnations: [], garbage: [], chunks: [], tail: [] };
     if (start.head instanceof Uint8Array) {
       head = await openHead(sealer, start.head);
@@ -142,6 +152,8 @@ async function assemble(
         );
       }
       loaded = await loadLog({ log, sealer, multiset, index, head });
+      verified = loaded.chunks.length === 0 || await isFull(options);
+      if (verified && loaded.chunks.length > 0) await verifyRecords(log, sealer);
       await freshness.verify(head, loaded.incarnations);
       if (readOnly) await sealer.begin(keyring.activeDek, head.incarnation);
     } else {
@@ -171,6 +183,7 @@ async function assemble(
       newKeyring: start.newKeyring,
       freshness,
     });
+    if (!verified) store.verifyBehind();
     if (!readOnly) await store.begin(start.newKeyring === undefined ? "open" : "create");
     return store;
   } catch (error) {
@@ -180,6 +193,11 @@ async function assemble(
     wipeKeyring(keyring);
     throw error;
   }
+}
+
+async function isFull(options: StoreOptions): Promise<boolean> {
+  const { verify = "auto", log } = options;
+  return verify === "full" || (verify === "auto" && (await log.size()).bytes < AUTO_FULL_BYTES);
 }
 
 function emptyHead(): Head {

@@ -35,6 +35,7 @@ import type {
   Watcher,
   WatchRequest,
 } from "./types.ts";
+import { verifyRecords } from "./verify.ts";
 import { NO_SLOT } from "./versions.ts";
 import { WatchHub } from "./watch.ts";
 import { type Place, type PreparedCommit, Writer } from "./writer.ts";
@@ -79,6 +80,7 @@ export class SealedStore implements Store {
   readonly #checkpointer: Checkpointer;
   #closed: StoreError | undefined;
   #closing: Promise<void> | undefined;
+  #verifying: Promise<void> | undefined;
 
   constructor(parts: SealedStoreParts) {
     this.#parts = parts;
@@ -262,6 +264,25 @@ export class SealedStore implements Store {
     await freshness.advance(this.#writer.head);
   }
 
+  async verify(): Promise<number> {
+    this.#check();
+    try {
+      return await verifyRecords(
+        this.#parts.log,
+        this.#parts.sealer,
+        () => this.#closed !== undefined,
+      );
+    } catch (error) {
+      this.#writer.fail(error);
+      throw error;
+    }
+  }
+
+  /** Authenticates what the opening took from the checkpoint; the first lie stops the store. */
+  verifyBehind(): void {
+    this.#verifying = this.verify().then(() => {}, () => {});
+  }
+
   /** Resolves when nothing waits to be written, compaction's removals included. */
   async settled(): Promise<void> {
     await this.#writer.settled();
@@ -275,6 +296,7 @@ export class SealedStore implements Store {
   async #close(): Promise<void> {
     const closed = new StoreError("closed", "the store was closed");
     this.#closed = closed;
+    await this.#verifying;
     await this.#writer.settled();
     await this.#anchorLast();
     this.#writer.fail(closed);

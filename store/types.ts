@@ -168,6 +168,8 @@ export interface Store extends AsyncDisposable {
   /** Set when a write failed or the disk was caught lying: from then on every call throws this. */
   readonly failure: StoreError | undefined;
   stats(): StoreStats;
+  /** Authenticates every record in the log; returns how many. A lie of the disk stops the store. */
+  verify(): Promise<number>;
   keyStatus(): KeyStatus;
 }
 

@@ -66,28 +66,12 @@ class SqliteLog implements DurableLog {
 
   async *replay(from: number): AsyncIterable<LogPage> {
     this.#check();
-    // The next page is read while this one is worked on.
-    let next: Promise<LogPage> | undefined = this.#channel.replay(from);
-    while (next !== undefined) {
-      const page: LogPage = await next;
-      const last = page.positions.at(-1);
-      if (last === undefined) return;
-      next = this.#channel.replay(last + 1);
-      next.catch(() => {});
-      yield page;
-    }
+    yield* readAhead(from, (at) => this.#channel.replay(at), ({ positions }) => positions.at(-1));
   }
 
   async *tags(from: number): AsyncIterable<LogTags> {
     this.#check();
-    let at = from;
-    for (;;) {
-      const page = await this.#channel.tags(at);
-      const last = page.positions.at(-1);
-      if (last === undefined) return;
-      at = last + 1;
-      yield page;
-    }
+    yield* readAhead(from, (at) => this.#channel.tags(at), ({ positions }) => positions.at(-1));
   }
 
   async read(positions: readonly number[]): Promise<(Bytes | undefined)[]> {
@@ -97,13 +81,8 @@ class SqliteLog implements DurableLog {
 
   async *checkpoint(): AsyncIterable<{ readonly chunk: number; readonly bytes: Bytes }> {
     this.#check();
-    let at = 0;
-    for (;;) {
-      const chunk = await this.#channel.checkpoint(at);
-      if (chunk === undefined) return;
-      at = chunk.chunk + 1;
-      yield chunk;
-    }
+    const chunks = readAhead(0, (at) => this.#channel.checkpoint(at), (chunk) => chunk?.chunk);
+    for await (const chunk of chunks) if (chunk !== undefined) yield chunk;
   }
 
   async size(): Promise<LogSize> {
@@ -118,6 +97,24 @@ class SqliteLog implements DurableLog {
 
   #check(): void {
     if (this.#closing !== undefined) throw new StoreError("closed", "the log was closed");
+  }
+}
+
+/** Pages one after the other: the next one is read while this one is worked on. */
+async function* readAhead<P>(
+  from: number,
+  read: (from: number) => Promise<P>,
+  lastOf: (page: P) => number | undefined,
+): AsyncIterable<P> {
+  let next = read(from);
+  for (;;) {
+    const page = await next;
+    const last = lastOf(page);
+    if (last === undefined) return;
+    next = read(last + 1);
+    // Its failure is told when it is waited for, or by what follows the loop that broke off.
+    next.catch(() => {});
+    yield page;
   }
 }
 
