@@ -1,6 +1,7 @@
 /** What kubectl asks beside plain reads and writes: discovery, tables, watches, patches, scale. */
 import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/assert";
 import { ADMIN_TOKEN, type TestApi, testApi } from "../../tests/fakes/api.ts";
+import { DEFAULT_LIMITS } from "../deps.ts";
 import { humanDuration } from "./table.ts";
 
 const PODS = "/api/v1/namespaces/default/pods";
@@ -202,7 +203,7 @@ Deno.test("a watch of compacted history is 410, of the future a timeout", async 
 
 Deno.test("watches are counted, and given back", async () => {
   await using api = await testApi({
-    deps: { limits: { bodyBytes: 1024, attestations: { perSecond: 1, burst: 1 }, watches: 1 } },
+    deps: { limits: { ...DEFAULT_LIMITS, attestations: { perSecond: 1, burst: 1 }, watches: 1 } },
   });
   const first = await api.admin("GET", `${PODS}?watch=true`);
   const second = await api.admin("GET", `${PODS}?watch=true`);
