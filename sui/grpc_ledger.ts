@@ -4,15 +4,9 @@
  */
 import type { GrpcTypes, RpcError, SuiGrpcClient } from "@mysten/sui/grpc";
 import { addressBytes, canonicalAddress } from "./address.ts";
-import { comparePositions, type CursorPosition, decodeCursor, encodeCursor } from "./cursor.ts";
-import {
-  decodeEvent,
-  decodeObject,
-  decodeStatus,
-  EVENT_READ_MASK,
-  OBJECT_READ_MASK,
-  type PlacedEvent,
-} from "./grpc_decode.ts";
+import { decodeCursor } from "./cursor.ts";
+import { eventPage, moduleFilter, type StartPosition } from "./event_page.ts";
+import { decodeObject, decodeStatus, EVENT_READ_MASK, OBJECT_READ_MASK } from "./grpc_decode.ts";
 import {
   ANSWER_TOO_LARGE,
   guardedFetch,
@@ -24,7 +18,6 @@ import {
   type EventPage,
   type EventStart,
   type Ledger,
-  type LedgerEvent,
   LedgerHistoryPruned,
   type LedgerObject,
   type LedgerObservation,
@@ -94,11 +87,6 @@ export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<ChainC
     fieldId: (parentId, type, key) => deriveDynamicFieldID(parentId, type, key),
   });
 }
-
-/** Where reading begins: after a cursor, or at a checkpoint without one. */
-type StartPosition = Omit<CursorPosition, "token"> & {
-  readonly token: CursorPosition["token"] | undefined;
-};
 
 interface Parts {
   readonly client: SuiGrpcClient;
@@ -244,73 +232,16 @@ class GrpcLedger implements ChainClient {
         }
       }
       this.#observe(await headers);
-      return this.#page(frames, position, typeof after === "string" ? after : undefined);
+      return eventPage(frames, position, typeof after === "string" ? after : undefined, {
+        endpoint: this.#parts.endpoint,
+        queryEnd: this.#parts.queryEnd,
+      });
     });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new LedgerUnavailable("the ledger is closed"));
     return Promise.resolve();
-  }
-
-  /** Frames to a page: none twice, strictly ascending, never behind where reading stood. */
-  #page(
-    frames: readonly GrpcTypes.ListEventsResponse[],
-    start: StartPosition,
-    after: EventCursor | undefined,
-  ): EventPage {
-    const { ITEM_LIMIT, SCAN_LIMIT } = this.#parts.queryEnd;
-    const events: LedgerEvent[] = [];
-    let position = start;
-    let previous: PlacedEvent | undefined;
-    let end: GrpcTypes.QueryEndReason | undefined;
-    for (const frame of frames) {
-      if (end !== undefined) throw new LedgerProtocolError("ListEvents: frames after the end");
-      end = frame.end === undefined ? undefined : frame.end.reason ?? 0;
-      const token = frame.watermark?.cursor?.slice();
-      if (token === undefined) {
-        throw new LedgerProtocolError("ListEvents: watermark.cursor missing");
-      }
-      if (frame.event !== undefined) {
-        const event = decodeEvent(frame.event);
-        const here: CursorPosition = { checkpoint: event.checkpoint, event, token };
-        const order = comparePositions(here, position);
-        // Sent before, or twice in this answer: an event has one place in the ledger.
-        if (order <= 0 && isRepeat(event, previous, start)) continue;
-        if (order <= 0) {
-          throw new LedgerProtocolError(
-            `ListEvents: event ${event.transactionDigest}/${event.eventIndex} is out of order`,
-          );
-        }
-        previous = event;
-        position = here;
-        const { transactionIndex: _, ...rest } = event;
-        events.push({ ...rest, cursor: encodeCursor(here) });
-        continue;
-      }
-      const covered = frame.watermark?.checkpoint;
-      if (
-        covered !== undefined &&
-        comparePositions({ checkpoint: covered, event: undefined }, position) > 0
-      ) {
-        position = { checkpoint: covered, event: undefined, token };
-      } else if (end === SCAN_LIMIT) {
-        // Progress within a checkpoint: only the node can say how far.
-        position = { ...position, token };
-      }
-    }
-    if (end === undefined) {
-      throw new LedgerUnavailable(`${this.#parts.endpoint}: ListEvents ended before its end`);
-    }
-    const { token } = position;
-    return {
-      events,
-      hasMore: end === ITEM_LIMIT || end === SCAN_LIMIT,
-      cursor: position === start || token === undefined
-        ? after
-        : encodeCursor({ ...position, token }),
-      covered: coveredBy(position),
-    };
   }
 
   #readObjects(ids: readonly string[]): Promise<readonly ObjectAnswer[]> {
@@ -442,39 +373,6 @@ class GrpcLedger implements ChainClient {
       signal.removeEventListener("abort", stop);
     }
   }
-}
-
-/** Events whose type the module defines: only it can have emitted them. */
-function moduleFilter(
-  filter: { readonly packageId: string; readonly module: string },
-): GrpcTypes.EventFilter {
-  return {
-    terms: [{
-      literals: [{
-        negated: false,
-        predicate: {
-          oneofKind: "eventType",
-          eventType: { eventType: `${filter.packageId}::${filter.module}` },
-        },
-      }],
-    }],
-  };
-}
-
-/** Whether an event at or before where reading stands is one already seen, not a reordered one. */
-function isRepeat(
-  event: PlacedEvent,
-  previous: PlacedEvent | undefined,
-  start: Pick<CursorPosition, "checkpoint" | "event">,
-): boolean {
-  if (comparePositions({ checkpoint: event.checkpoint, event }, start) <= 0) return true;
-  return previous !== undefined && previous.transactionDigest === event.transactionDigest &&
-    previous.eventIndex === event.eventIndex;
-}
-
-function coveredBy(position: Pick<CursorPosition, "checkpoint" | "event">): bigint | undefined {
-  if (position.event === undefined) return position.checkpoint;
-  return position.checkpoint === 0n ? undefined : position.checkpoint - 1n;
 }
 
 function isTooLarge(error: unknown): boolean {

@@ -20,7 +20,6 @@ const KNOWN_LONG: Readonly<Record<string, number>> = {
   "api/etcd/http2/connection.ts": 613,
   "api/workers.ts": 468,
   "store/store.ts": 424,
-  "sui/grpc_ledger.ts": 466,
 };
 
 const ROOT = new URL("../", import.meta.url);
