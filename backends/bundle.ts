@@ -130,6 +130,7 @@ function checkOuterFields(
     "outer_fields",
     "outer_mismatch",
     `fields outside differ from what is signed: ${different.join(", ")}`,
+    different.length === 0 ? "as signed" : undefined,
   );
 }
 
@@ -187,6 +188,7 @@ function checkTlsKey(
         "tls_certificate",
         "tls_key_mismatch",
         "the TLS certificate has another key than the evidence binds",
+        "holds the key that the evidence binds",
       );
     }
   } else if (tls.length > 0) {
@@ -204,6 +206,7 @@ function checkTlsKey(
       "tls_peer",
       "tls_peer_mismatch",
       "whoever answered does not hold the TLS key that the evidence binds",
+      "compared with the key that the evidence binds",
     );
   }
 }
@@ -237,10 +240,15 @@ function checkFreshness(
     );
   }
   if (ageSeconds < -clockSkewSeconds) {
-    list.fail("age", "from_the_future", `more than ${clockSkewSeconds} s ahead of the clock`, age);
+    list.fail(
+      "statement_age",
+      "from_the_future",
+      `more than ${clockSkewSeconds} s ahead of the clock`,
+      age,
+    );
   } else {list.expect(
       ageSeconds <= maxAgeSeconds,
-      "age",
+      "statement_age",
       "too_old",
       `older than ${maxAgeSeconds} s`,
       age,

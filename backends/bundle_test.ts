@@ -66,10 +66,10 @@ Deno.test("appraiseBundle() without a nonce affirms only by the policy's leave, 
   const at = SNP_NOW / 1000;
   assertEquals(found(await appraise(undefined, { timestamp: at - 60 }, {}, leave)), []);
   assertEquals(found(await appraise(undefined, { timestamp: at - 61 }, {}, leave)), [
-    "age:too_old",
+    "statement_age:too_old",
   ]);
   assertEquals(found(await appraise(undefined, { timestamp: at + 61 }, {}, leave)), [
-    "age:from_the_future",
+    "statement_age:from_the_future",
   ]);
   // An answer to somebody else's nonce is no better than one to none.
   assertEquals(found(await appraise(NONCE, {}, { nonce: undefined })), ["nonce:nonceless"]);
@@ -155,7 +155,7 @@ Deno.test("appraiseBundle() refuses every thing that does not fit together", asy
     [both("measurement", "22".repeat(48)), "stated_measurement:measurement_mismatch"],
     [both("covers", "program"), "covers:covers_impossible"],
     [both("security_level", 3), "security_level:wrong_security_level"],
-    [both("timestamp", SNP_NOW / 1000 - 301), "age:too_old"],
+    [both("timestamp", SNP_NOW / 1000 - 301), "statement_age:too_old"],
     [{
       bundle: (bundle) =>
         bundle["evidence"] = { ...Object(bundle["evidence"]), media_type: "text/plain" },

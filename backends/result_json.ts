@@ -62,6 +62,9 @@ export function resultText(result: AttestationResult): string {
     }…, policy ${result.policyId} (${result.policyDigest.slice(0, 16)}…), at ${
       iso(result.appraisedAt)
     }`,
+    ...(result.teeType === "SIMULATION"
+      ? ["  A SIMULATION PROTECTS NOTHING: for development only."]
+      : []),
     ...(result.expiresAt === undefined || !Number.isFinite(result.expiresAt)
       ? []
       : [`  holds until ${iso(result.expiresAt)}`]),

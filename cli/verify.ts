@@ -108,6 +108,9 @@ async function verifyFiles(
       throw new UsageError("a bundle's report data is computed from what it says: give --nonce");
     }
     const bundle = parseBundle(subject.text);
+    if (args.tee !== "auto" && args.tee !== bundle.bundle.tee_type) {
+      throw new UsageError(`the bundle is of ${bundle.bundle.tee_type}, not of ${args.tee}`);
+    }
     const common = { bundle, endorsements, policy, now, nonce: args.nonce, peerTlsSpki: undefined };
     return await appraiseBundle(common, { signatures: io.signatures, evidence });
   }

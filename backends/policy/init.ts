@@ -68,7 +68,9 @@ function nodeSection(node: Claims): string[] {
     '  "node": {',
     "    // What the measurement must stand for: program and image cover the running master.",
     `    "covers": ${strict ? list(covers) : '["program", "image"]'},${
-      strict ? "" : ` // ATTENTION: the evidence says "${covers}", which this policy refuses`
+      strict
+        ? ""
+        : ` // ATTENTION: the evidence covers "${covers}", refused until you write that here`
     }`,
     '    // SHA-256 of the node\'s sealed configuration; "any" does not look at it.',
     `    "configDigests": ${list(node["config_digest"])},`,
