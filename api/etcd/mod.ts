@@ -6,6 +6,13 @@ export {
   type EtcdServerStats,
 } from "./server.ts";
 export type { AutoCompaction } from "./auto_compaction.ts";
+export {
+  ClientRequestError,
+  type EtcdAuthority,
+  type EtcdAuthorityOptions,
+  openEtcdAuthority,
+} from "./authority.ts";
+export { CLIENT_CERTIFICATES_PATH, etcdCertificateRoutes } from "./certificate_routes.ts";
 export { DEFAULT_ETCD_LIMITS, ETCD_VERSION, type EtcdLimits } from "./context.ts";
 export { type BoundAddress, ListenError, type ListenSpec, type TlsFiles } from "./listener.ts";
 export type { StorageFacts } from "./maintenance.ts";

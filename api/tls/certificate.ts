@@ -18,6 +18,7 @@ import {
   id_ce_keyUsage,
   id_ce_subjectAltName,
   id_ce_subjectKeyIdentifier,
+  id_kp_clientAuth,
   id_kp_serverAuth,
   KeyIdentifier,
   KeyUsage,
@@ -49,8 +50,10 @@ export interface CertificateRequest {
   /** Milliseconds since the epoch; whole seconds are kept. */
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
-  /** Undefined: a CA that signs end entities only. */
+  /** Undefined: a CA that signs end entities only. Empty for a client. */
   readonly serverNames: readonly string[] | undefined;
+  /** What an end entity may be; a server unless said otherwise. */
+  readonly usage?: "server" | "client";
 }
 
 /** DER of a signed certificate. */
@@ -107,8 +110,11 @@ function extensions(request: CertificateRequest): Extension[] {
     ),
   ];
   if (serverNames !== undefined) {
+    const purpose = request.usage === "client" ? id_kp_clientAuth : id_kp_serverAuth;
+    out.push(extension(id_ce_extKeyUsage, false, new ExtendedKeyUsage([purpose])));
+  }
+  if (serverNames !== undefined && serverNames.length > 0) {
     out.push(
-      extension(id_ce_extKeyUsage, false, new ExtendedKeyUsage([id_kp_serverAuth])),
       extension(
         id_ce_subjectAltName,
         false,

@@ -124,6 +124,10 @@ function normalise(command: Command, answer: unknown): unknown {
   return out;
 }
 
+function isOk(answer: unknown): boolean {
+  return typeof answer === "object" && answer !== null && "ok" in answer && answer.ok === true;
+}
+
 interface OpenWatch {
   readonly request: WatchCreateRequest;
   readonly own: WatchRecorder;
@@ -195,8 +199,8 @@ export async function compareSequence(sides: Sides, commands: readonly Command[]
         send(sides.reference, command, now),
       ]);
       equal(normalise(command, own), normalise(command, reference), command);
-      if (command.type === "compact") {
-        compacted = Math.max(compacted, Math.min(now, resolveRevision(command.at, now)));
+      if (command.type === "compact" && isOk(own)) {
+        compacted = Math.max(compacted, resolveRevision(command.at, now));
       }
       now = await revisionOf(sides.reference);
     }
