@@ -116,7 +116,7 @@ export async function verifyDcapChain(
   if (root !== undefined) problems.push(...await rootProblems(context, root, now));
   if (rest.length > authorities + 1) {
     problems.push({
-      code: "extra_certificate",
+      code: "unexpected_certificate",
       text: `${chain.length} certificates, at most ${names.length + 1} are wanted`,
     });
   }
@@ -168,7 +168,7 @@ async function rootProblems(
     await verifyCertificateSignature(given, pinned, signatures, cache?.x509);
   if (!sameKey) {
     return [{
-      code: "root_mismatch",
+      code: "wrong_root",
       text: `the chain ends at "${given.subjectName}" that is not the pinned root`,
     }];
   }
