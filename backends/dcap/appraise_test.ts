@@ -1,21 +1,16 @@
 /** DCAP rules on platforms of the project's own test hierarchy. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import type { AttestationResult } from "../appraisal.ts";
-import { parseChain } from "./collateral.ts";
-import { decodeQuote } from "./quote.ts";
-import { BackendError } from "../errors.ts";
-import type { Bytes } from "../mod.ts";
 import { appraiseIntel, findings, type IntelAppraisal } from "../../tests/pki/intel_appraise.ts";
-import { concat } from "../../tests/pki/intel_der.ts";
 import {
-  makeCertificate,
-  makeCrl,
-  makeIntelPki,
-  makeKey,
-  makePck,
-  NAMES,
-  pemChain,
-} from "../../tests/pki/intel_pki.ts";
+  appraisalOf,
+  appraised,
+  DAY_MS,
+  KINDS,
+  replaced,
+  SGX,
+  TDX,
+} from "../../tests/pki/intel_cases.ts";
+import { makeCertificate, makeCrl, NAMES, pemChain } from "../../tests/pki/intel_pki.ts";
 import {
   makePlatform,
   moduleIdentity,
@@ -24,48 +19,8 @@ import {
   signedReply,
   tcbLevel,
   TEST_NOW,
-  testPki,
 } from "../../tests/pki/intel_platform.ts";
-
-const DAY_MS = 86_400_000;
-const SGX: PlatformOptions = { tee: "SGX", quoteVersion: 3, bodyType: 1 };
-const TDX: PlatformOptions = { tee: "TDX", quoteVersion: 5, bodyType: 3 };
-const KINDS: readonly PlatformOptions[] = [
-  SGX,
-  { tee: "SGX", quoteVersion: 4, bodyType: 1 },
-  { tee: "SGX", quoteVersion: 5, bodyType: 1 },
-  { tee: "TDX", quoteVersion: 4, bodyType: 2 },
-  { tee: "TDX", quoteVersion: 5, bodyType: 2 },
-  TDX,
-];
-
-function appraisalOf(options: PlatformOptions, platform: Platform): IntelAppraisal {
-  const { quote, endorsements, pki } = platform;
-  return { tee: options.tee, quote, endorsements, now: TEST_NOW, root: pki.root };
-}
-
-async function appraised(
-  options: PlatformOptions,
-  change: (platform: Platform) => Partial<IntelAppraisal> | Promise<Partial<IntelAppraisal>> =
-    () => ({}),
-): Promise<AttestationResult> {
-  const platform = await makePlatform(options);
-  return await appraiseIntel({ ...appraisalOf(options, platform), ...await change(platform) });
-}
-
-/** Endorsements with some items replaced by name, or dropped. */
-function replaced(
-  { endorsements }: Platform,
-  items: Readonly<Record<string, Bytes | undefined>>,
-): Pick<IntelAppraisal, "endorsements"> {
-  return {
-    endorsements: endorsements.flatMap(({ type, data }) => {
-      if (!(type in items)) return [{ type, data }];
-      const item = items[type];
-      return item === undefined ? [] : [{ type, data: item }];
-    }),
-  };
-}
+import { BackendError } from "../errors.ts";
 
 Deno.test("appraise() affirms every quote version and body type when all is good", async () => {
   for (const kind of KINDS) {
@@ -487,72 +442,6 @@ for (const { what, options, change, findings: expected } of CASES) {
   });
 }
 
-Deno.test("appraise() refuses PCK chains that are not leaf, PCK CA, pinned root in this order", async () => {
-  const pki = await testPki();
-  const foreign = await makeIntelPki(pki.notBefore, pki.notAfter);
-  const key = await makeKey();
-  const extra = await makeCertificate({
-    subject: NAMES.pck,
-    issuer: NAMES.platform,
-    key,
-    issuerKey: pki.keys.platform,
-    notBefore: pki.notBefore,
-    notAfter: pki.notAfter,
-  });
-  const sgx = {
-    fmspc: Uint8Array.fromHex("00a0b1c2d3e4"),
-    pceId: new Uint8Array(2),
-    components: [5, 5, 2, 2, 3, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0],
-    pceSvn: 11,
-  };
-  const pck = await makePck(pki, "platform", sgx);
-  const { platform, processor } = pki.authorities;
-  const chains: readonly [what: string, chain: Bytes, code: string][] = [
-    ["swapped", pemChain(platform, pck, pki.root), "wrong_issuer"],
-    ["reversed", pemChain(pki.root, platform, pck), "wrong_issuer"],
-    ["one too many", pemChain(pck, platform, pki.root, extra), "unexpected_certificate"],
-    ["one too many in front", pemChain(extra, pck, platform, pki.root), "wrong_issuer"],
-    ["root twice", pemChain(pck, platform, pki.root, pki.root), "unexpected_certificate"],
-    ["the other CA", pemChain(pck, processor, pki.root), "wrong_issuer"],
-    ["another root", pemChain(pck, platform, foreign.root), "wrong_root"],
-    ["another PCK CA", pemChain(pck, foreign.authorities.platform, pki.root), "bad_signature"],
-    ["no PCK CA", pemChain(pck, pki.root), "unexpected_name"],
-    ["the leaf alone", pemChain(pck), "chain_incomplete"],
-    ["no SGX extension", pemChain(extra, platform, pki.root), "bad_extension"],
-    ["not PEM", new TextEncoder().encode("nothing of the kind"), "malformed"],
-    ["cut off", pemChain(pck, platform, pki.root).subarray(0, 1500), "malformed"],
-  ];
-  for (const kind of [SGX, TDX]) {
-    const good = await makePlatform(kind);
-    for (const [what, chain, code] of chains) {
-      const quote = withPckChain(good, chain);
-      const result = await appraiseIntel({ ...appraisalOf(kind, good), quote });
-      assertEquals(result.tier, "contraindicated", what);
-      const found = findings(result);
-      assert(found.includes(`pck_chain/${code}`), `${what}: ${found.join(" ")}`);
-    }
-    const noRoot = withPckChain(good, pemChain(pck, platform));
-    const result = await appraiseIntel({ ...appraisalOf(kind, good), quote: noRoot });
-    assertEquals(findings(result), [], "the root may be left out: it is pinned");
-  }
-});
-
-/** The quote with another chain in it and every length corrected. */
-function withPckChain({ quote, pckChain }: Platform, chain: Bytes): Bytes {
-  const at = quote.length - pckChain.length;
-  const out = concat(quote.subarray(0, at), chain);
-  const view = new DataView(out.buffer);
-  const difference = chain.length - pckChain.length;
-  const add = (offset: number) =>
-    view.setUint32(offset, view.getUint32(offset, true) + difference, true);
-  const version = view.getUint16(0, true);
-  const bodyEnd = decodeQuote(quote).signedBytes.length;
-  add(at - 4);
-  add(bodyEnd);
-  if (version !== 3) add(bodyEnd + 4 + 128 + 2);
-  return out;
-}
-
 Deno.test("appraise() holds the quote to the values of the policy", async () => {
   const sgx = await makePlatform(SGX);
   const sgxCases: readonly [policy: Record<string, unknown>, finding: string | undefined][] = [
@@ -672,114 +561,5 @@ Deno.test("appraise() throws when the clock is no number: every date would pass"
       BackendError,
     );
     assertEquals(error.code, "config_invalid");
-  }
-});
-
-Deno.test("appraise() finds authorities and signers out of date, and ones that are none", async () => {
-  const pki = await testPki();
-  const past = { notBefore: TEST_NOW - 9 * DAY_MS, notAfter: TEST_NOW - DAY_MS };
-  const future = { notBefore: TEST_NOW + DAY_MS, notAfter: TEST_NOW + 9 * DAY_MS };
-  const now = { notBefore: pki.notBefore, notAfter: pki.notAfter };
-  const make = (who: "platform" | "tcbSigning", dates: typeof past, pathLength?: number) =>
-    makeCertificate({
-      subject: NAMES[who],
-      issuer: NAMES.root,
-      key: pki.keys[who],
-      issuerKey: pki.keys.root,
-      ...dates,
-      ...(pathLength === undefined ? {} : { pathLength }),
-    });
-  for (const kind of [SGX, TDX]) {
-    const good = await makePlatform(kind);
-    const [leaf] = parseChain(good.pckChain);
-    assert(leaf !== undefined);
-    const authorities: readonly (readonly [Bytes, string])[] = [
-      [await make("platform", past, 0), "expired"],
-      [await make("platform", future, 0), "not_yet_valid"],
-      [await make("platform", now), "not_ca"],
-    ];
-    for (const [authority, code] of authorities) {
-      const quote = withPckChain(good, pemChain(leaf.raw, authority, pki.root));
-      const found = findings(await appraiseIntel({ ...appraisalOf(kind, good), quote }));
-      assert(found.includes(`pck_chain/${code}`), `${code}: ${found.join(" ")}`);
-    }
-    const signers: readonly (readonly [Bytes, string])[] = [
-      [await make("tcbSigning", past), "expired"],
-      [await make("tcbSigning", future), "not_yet_valid"],
-      [await make("tcbSigning", now, 0), "not_end_entity"],
-    ];
-    for (const [signer, code] of signers) {
-      for (const tcbSigningChain of [pemChain(signer, pki.root), pemChain(signer)]) {
-        const { endorsements } = replaced(good, { tcbSigningChain });
-        const result = await appraiseIntel({ ...appraisalOf(kind, good), endorsements });
-        const found = findings(result);
-        assert(found.includes(`tcb_info/${code}`), `${code}: ${found.join(" ")}`);
-        assert(found.includes(`qe_identity/${code}`), `${code}: ${found.join(" ")}`);
-      }
-    }
-    const chains: readonly (readonly [Bytes, string])[] = [
-      [pemChain(pki.root, pki.tcbSigning), "tcb_info/chain_incomplete"],
-      [pemChain(pki.tcbSigning, pki.root, pki.root), "tcb_info/unexpected_certificate"],
-      [pemChain(pki.tcbSigning, pki.authorities.platform), "tcb_info/wrong_root"],
-    ];
-    for (const [tcbSigningChain, finding] of chains) {
-      const { endorsements } = replaced(good, { tcbSigningChain });
-      const found = findings(await appraiseIntel({ ...appraisalOf(kind, good), endorsements }));
-      assert(found.includes(finding), `${finding}: ${found.join(" ")}`);
-    }
-  }
-});
-
-Deno.test("appraise() finds the PCK certificate in the collateral when the quote has none", async () => {
-  for (const kind of KINDS) {
-    const platform = await makePlatform(kind);
-    const [leaf, authority] = parseChain(platform.pckChain);
-    assert(leaf !== undefined && authority !== undefined);
-    const appraisal = appraisalOf(kind, platform);
-    const given = (...chains: readonly Bytes[]) => [
-      ...platform.endorsements,
-      ...chains.map((data, i) => ({ type: `chain ${i}`, data })),
-    ];
-    const ofType = (type: number, data: Bytes) => {
-      const quote = withPckChain(platform, data);
-      new DataView(quote.buffer).setUint16(quote.length - data.length - 6, type, true);
-      return quote;
-    };
-    const ppid = new Uint8Array(404);
-    const good: readonly (readonly [what: string, quote: Bytes, chains: readonly Bytes[]])[] = [
-      ["PPID, whole chain", ofType(3, ppid), [
-        pemChain(leaf.raw, authority.raw, platform.pki.root),
-      ]],
-      ["PPID, leaf and CA apart", ofType(2, ppid), [leaf.raw, pemChain(authority.raw)]],
-      ["plain PPID", ofType(1, ppid.slice(0, 36)), [pemChain(leaf.raw, authority.raw)]],
-      ["leaf in PEM", ofType(4, pemChain(leaf.raw)), [pemChain(authority.raw)]],
-      ["leaf in DER", ofType(4, leaf.raw), [authority.raw]],
-    ];
-    for (const [what, quote, chains] of good) {
-      const result = await appraiseIntel({ ...appraisal, quote, endorsements: given(...chains) });
-      assertEquals(findings(result), [], `${kind.tee} ${kind.quoteVersion}: ${what}`);
-    }
-    const none = await appraiseIntel({ ...appraisal, quote: ofType(3, ppid) });
-    assertEquals(findings(none)[0], "pck_chain/pck_missing");
-    assert(none.tier !== "affirming");
-    const alone = await appraiseIntel({ ...appraisal, quote: ofType(4, leaf.raw) });
-    assert(findings(alone).includes("pck_chain/chain_incomplete"));
-    const other = await makePck(
-      { ...platform.pki, keys: { ...platform.pki.keys, pck: await makeKey() } },
-      "platform",
-      {
-        fmspc: Uint8Array.fromHex("00a0b1c2d3e4"),
-        pceId: new Uint8Array(2),
-        components: [5, 5, 2, 2, 3, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0],
-        pceSvn: 11,
-      },
-    );
-    const quote = ofType(3, ppid);
-    const two = given(other, leaf.raw, authority.raw);
-    const chosen = await appraiseIntel({ ...appraisal, quote, endorsements: two });
-    assertEquals(findings(chosen), [], "of two PCK certificates the one that signed is taken");
-    const wrong = given(other, authority.raw);
-    const refused = await appraiseIntel({ ...appraisal, quote, endorsements: wrong });
-    assert(findings(refused).includes("qe_report_signature/bad_signature"));
   }
 });
