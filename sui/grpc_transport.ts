@@ -27,7 +27,9 @@ export function guardedFetch(fetchImplementation: typeof fetch, maxBytes: number
       credentials: "omit",
     });
     const contentType = (response.headers.get("content-type") ?? "").split(";")[0]?.trim() ?? "";
-    if (response.status !== 200 || !CONTENT_TYPES.has(contentType)) {
+    // A node that has nothing but a status to send may send it in the headers alone.
+    const grpcWeb = CONTENT_TYPES.has(contentType) || response.headers.has("grpc-status");
+    if (response.status !== 200 || !grpcWeb) {
       await response.body?.cancel();
       throw new NotGrpcWeb(
         `HTTP ${response.status} with content type ${JSON.stringify(contentType)}, ` +

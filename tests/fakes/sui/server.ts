@@ -103,12 +103,22 @@ async function rpc(context: RpcContext): Promise<void> {
     status = error instanceof GrpcStatus ? error.status : 3;
     message = error instanceof Error ? error.message : String(error);
   }
+  if (status !== 0) {
+    // As tonic does: a status without a message travels in the headers alone.
+    response.writeHead(200, {
+      "content-type": "application/grpc-web+proto",
+      "grpc-status": String(status),
+      "grpc-message": encodeURIComponent(message),
+      ...infoHeaders(gateway.chain, hit),
+    }).end();
+    return;
+  }
   response.writeHead(200, {
     "content-type": text ? "application/grpc-web-text+proto" : "application/grpc-web+proto",
     ...infoHeaders(gateway.chain, hit),
   });
   const trailer = new TextEncoder().encode(
-    `grpc-status:${status}\r\ngrpc-message:${encodeURIComponent(message)}\r\n`,
+    "grpc-status:0\r\n",
   );
   const whole = concat([...frames.map((data) => framed(0, data)), framed(0x80, trailer)]);
   const bytes = find(hit, "garbage") === undefined
