@@ -320,6 +320,29 @@ test("offers policy signer only with an ID block that the operator trusts", asyn
   });
 });
 
+test("tells another signer from another guest policy", async () => {
+  const guest = { ...PLAIN_GUEST, idKeyDigest: new Uint8Array(48).fill(1) };
+  const config = { trustIdBlock: true };
+  let bySigner: Bytes = new Uint8Array(0), byMeasurement: Bytes = new Uint8Array(0);
+  await onMachine({ guest }, async ({ open }) => {
+    await using backend = await open(config);
+    bySigner = await sealerOf(backend).seal(secret, "signer", aad);
+    byMeasurement = await sealerOf(backend).seal(secret, "measurement", aad);
+  });
+  const otherIds = { ...guest, imageId: new Uint8Array(16).fill(2) };
+  await onMachine({ guest: otherIds }, async ({ open }) => {
+    await using backend = await open(config);
+    const error = await refusal(() => sealerOf(backend).unseal(bySigner, aad), "signer_mismatch");
+    assert(error.message.includes("02".repeat(16)), error.message);
+    assertEquals(await sealerOf(backend).unseal(byMeasurement, aad), secret);
+  });
+  await onMachine({ guest: { ...guest, policy: 0xb0000n } }, async ({ open }) => {
+    await using backend = await open(config);
+    await refusal(() => sealerOf(backend).unseal(byMeasurement, aad), "foreign_device");
+    await refusal(() => sealerOf(backend).unseal(bySigner, aad), "foreign_device");
+  });
+});
+
 test("refuses a VMPL below the guest's with the firmware's words", () =>
   onMachine({ guest: { ...PLAIN_GUEST, vmpl: 2 } }, async ({ open }) => {
     const error = await refusal(() => open({ vmpl: 0 }), "firmware");
