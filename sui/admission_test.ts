@@ -13,12 +13,8 @@ import {
   createAdmission,
   type MasterFacts,
 } from "./admission.ts";
-import {
-  type AdmissionFields,
-  admissionMessage,
-  nodeKeyHash,
-  nodeSignatureInput,
-} from "./admission_message.ts";
+import { type AdmissionFields, admissionMessage, nodeKeyHash } from "./admission_message.ts";
+import { ChallengeMismatch, proveAdmission } from "./admission_proof.ts";
 import { LedgerUnavailable } from "./ledger.ts";
 import { createSealTokenValidator } from "./seal_token.ts";
 
@@ -86,18 +82,20 @@ function world(more: { maxBurned?: number; name?: string; bootKey?: Bytes } = {}
   return { time, chain, gateway, ledger, validator, facts, admission, worker };
 }
 
-/** What an honest worker does with a challenge. */
-async function prove(worker: Worker, challenge: AdmissionChallenge): Promise<AdmissionProof> {
-  const message = admissionMessage(fieldsOf(worker, challenge));
-  return {
+/** What a worker does that believes whatever the challenge says of the master. */
+function prove(worker: Worker, challenge: AdmissionChallenge): Promise<AdmissionProof> {
+  return proveAdmission({
+    challenge,
+    appraised: challenge,
     nodeId: worker.nodeId,
-    address: worker.wallet.address,
     tokenId: worker.tokenId,
-    nodeKey: worker.key.spki,
-    challenge: challenge.challenge,
-    walletSignature: await worker.wallet.sign(message),
-    nodeSignature: worker.key.sign(nodeSignatureInput(message)),
-  };
+    wallet: {
+      address: worker.wallet.address,
+      signPersonalMessage: (message) => worker.wallet.sign(message),
+    },
+    nodeKey: worker.key,
+    nowMs: challenge.issuedAtMs,
+  });
 }
 
 function fieldsOf(worker: Worker, challenge: AdmissionChallenge): AdmissionFields {
@@ -226,7 +224,7 @@ Deno.test("admit() refuses proofs made for another master, chain, cluster or key
     { tlsKey: new Uint8Array() },
     { measurement: new Uint8Array(48) },
     { issuedAtMs: challenge.issuedAtMs + 1 },
-    { expiresAtMs: challenge.expiresAtMs + 1 },
+    { expiresAtMs: challenge.expiresAtMs - 1 },
   ];
   for (const lie of lies) {
     // A man in the middle tells the worker something else about the master.
@@ -350,4 +348,52 @@ Deno.test("admissionMessage() differs wherever a field differs, and refuses bad 
     }
     return Promise.resolve();
   }));
+});
+
+Deno.test("proveAdmission() signs for the appraised master, this node and now, or not at all", async () => {
+  const { admission, worker, facts, time } = world();
+  const alice = worker("node-a", ed25519Wallet(11));
+  const challenge = ask(admission, alice);
+  const signed: string[] = [];
+  const options = {
+    challenge,
+    appraised: facts,
+    nodeId: alice.nodeId,
+    tokenId: alice.tokenId,
+    wallet: {
+      address: alice.wallet.address,
+      signPersonalMessage: (message: Uint8Array) => {
+        signed.push("wallet");
+        return alice.wallet.sign(message);
+      },
+    },
+    nodeKey: alice.key,
+    nowMs: time.nowMs,
+  };
+  const lies: Partial<AdmissionChallenge>[] = [
+    { chainId: "1".repeat(32) },
+    { clusterId: new Uint8Array(16) },
+    { measurement: new Uint8Array(48) },
+    { identityKey: nodeKey().spki },
+    { tlsKey: new Uint8Array() },
+    { nodeId: "node-b" },
+    { address: "0x" + "77".repeat(32) },
+    { expiresAtMs: challenge.issuedAtMs + 60_001 },
+    { expiresAtMs: challenge.issuedAtMs },
+  ];
+  for (const lie of lies) {
+    await assertRejects(
+      () => proveAdmission({ ...options, challenge: { ...challenge, ...lie } }),
+      ChallengeMismatch,
+      undefined,
+      Object.keys(lie).join(),
+    );
+  }
+  await assertRejects(
+    () => proveAdmission({ ...options, nowMs: time.nowMs + 300_001 }),
+    ChallengeMismatch,
+    "clock",
+  );
+  assertEquals(signed, []);
+  assertEquals(code(await admission.admit(await proveAdmission(options))), "admitted");
 });
