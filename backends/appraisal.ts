@@ -55,8 +55,9 @@ export interface AppraisalInput<Section> {
   /** 64 bytes; empty: nobody said what to expect, which only a policy can excuse. */
   readonly expectedReportData: Bytes;
   /**
-   * 1 to 64 bytes that the evidence must carry by itself, for evidence that is not in our bundle: in
-   * Nitro's and OP-TEE's own nonce field, elsewhere as report data padded with zeros.
+   * 1 to 512 bytes that the evidence must carry by itself, for evidence that is not in our bundle: in
+   * Nitro's and OP-TEE's own nonce field, elsewhere as report data padded with zeros
+   * (where more than 64 never match).
    */
   readonly expectedNonce?: Bytes | undefined;
   readonly policy: AppraisalPolicy<Section>;
@@ -128,7 +129,10 @@ export function trustTier(checks: readonly Check[]): TrustTier {
     : "affirming";
 }
 
-/** The result of an appraisal; the tier follows from the checks alone. */
+/**
+ * The result of an appraisal; the tier follows from the checks alone.
+ * @throws {RangeError} the clock is no number
+ */
 export function attestationResult(
   input: {
     readonly evidence: Pick<Evidence, "data">;
@@ -142,6 +146,7 @@ export function attestationResult(
     readonly expiresAt: number | undefined;
   },
 ): AttestationResult {
+  if (!Number.isFinite(input.now)) throw new RangeError(`the clock is ${input.now}`);
   const tier = trustTier(outcome.checks);
   return {
     tier,

@@ -7,6 +7,7 @@ import { BackendError, type Endorsement } from "../backends/mod.ts";
 import { initialPolicy } from "../backends/policy/init.ts";
 import { lintPolicy } from "../backends/policy/lint.ts";
 import { type Policy, policyFromJson } from "../backends/policy/mod.ts";
+import { looksLikePem, pemBlocks } from "../backends/x509/mod.ts";
 import { createEvidenceVerifier } from "../backends/verification.ts";
 import { type Command, EXIT, type ExitCode, UsageError } from "./command.ts";
 import { loadPolicy, type VerifyIo } from "./verify.ts";
@@ -20,7 +21,8 @@ const USAGE = [
   "       nautilus policy check POLICY",
   "",
   "init prints a commented policy that accepts what EVIDENCE shows, strict where evidence must not be",
-  "taken at its word (debug mode, VMPL, provisional firmware). Read it before you rely on it.",
+  "taken at its word (debug mode, VMPL). Read it before you rely on it. OP-TEE's device key is taken from",
+  "a PEM file (PUBLIC KEY) after --endorsements.",
   "check reads a policy as `verify` does, and says what it leaves open.",
   "",
   "Exit code of check: 0 the policy is strict or says only notes, 1 it leaves something open, 2 unusable.",
@@ -114,7 +116,7 @@ async function init(args: readonly string[], io: PolicyIo): Promise<ExitCode> {
   }
   io.stdout(
     initialPolicy(
-      withRoot(result, [...endorsements, ...bundleEndorsements(subject)]),
+      withKeys(result, [...endorsements, ...bundleEndorsements(subject)]),
       problems(result),
     ),
   );
@@ -165,16 +167,24 @@ function bundleEndorsements(
   }));
 }
 
-/** Simulated evidence names its root only through an endorsement. */
-function withRoot(
+/** What evidence does not say by itself: the simulation's root, and a device key that was handed in. */
+function withKeys(
   result: AttestationResult,
   endorsements: readonly Endorsement[],
 ): AttestationResult {
-  const root = endorsements.find(({ type, data }) =>
-    type === "simulation-root" || (result.teeType === "SIMULATION" && data.length === 44)
-  );
-  if (root === undefined) return result;
-  return { ...result, claims: { ...result.claims, root: sha256(root.data).toHex() } };
+  const extra: Record<string, unknown> = {};
+  for (const { type, data } of endorsements) {
+    if (result.teeType === "SIMULATION" && (type === "simulation-root" || data.length === 44)) {
+      extra["root"] = sha256(data).toHex();
+    }
+    if (result.teeType === "TrustZone" && looksLikePem(data)) {
+      const key = pemBlocks(new TextDecoder("latin1").decode(data), 4).find(({ label }) =>
+        label === "PUBLIC KEY"
+      );
+      if (key !== undefined) extra["offered_key"] = key.data.toBase64();
+    }
+  }
+  return { ...result, claims: { ...result.claims, ...extra } };
 }
 
 export const policy: Command = {

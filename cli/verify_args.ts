@@ -118,7 +118,7 @@ export function parseVerifyArgs(args: readonly string[]): VerifyArgs {
   if (url !== undefined && raw.positionals.length > 1) {
     throw new UsageError("one URL, and no files beside it");
   }
-  const nonce = hexFlag(raw, "nonce", 1, 64);
+  const nonce = hexFlag(raw, "nonce", 1, 512);
   const reportData = hexFlag(raw, "report-data", 64, 64);
   if (nonce !== undefined && reportData !== undefined) {
     throw new UsageError("either --nonce or --report-data");

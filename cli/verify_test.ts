@@ -294,7 +294,7 @@ Deno.test("parseVerifyArgs() refuses what it does not understand", () => {
   refuse("f --policy p --tee arm", "--tee");
   refuse("f --policy p --nonce xyz", "--nonce");
   refuse("f --policy p --nonce 0", "--nonce");
-  refuse(`f --policy p --nonce ${"00".repeat(65)}`, "--nonce");
+  refuse(`f --policy p --nonce ${"00".repeat(513)}`, "--nonce");
   refuse("f --policy p --report-data 00", "--report-data");
   refuse(`f --policy p --nonce 00 --report-data ${"00".repeat(64)}`, "either");
   refuse("f --policy p --at yesterday", "--at");

@@ -118,11 +118,9 @@ function sevSnp(claims: Claims): string[] {
     }`,
     `"allowSmt": ${guest("policy_smt")},`,
     `"allowCxl": ${guest("policy_cxl")},`,
-    "// Firmware that runs but is not committed can be rolled back by the host.",
-    `"allowProvisionalFirmware": false,${
-      provisional
-        ? " // ATTENTION: the evidence is of provisional firmware and will be refused"
-        : ""
+    "// Firmware that runs but is not committed can be rolled back by the host, as far as minimumTcb.",
+    `"allowProvisionalFirmware": ${provisional},${
+      provisional ? " // ATTENTION: the evidence is of such firmware; write false to refuse it" : ""
     }`,
     `"hostData": ${/^0*$/.test(text(claims["host_data"])) ? '"any"' : list(claims["host_data"])},`,
     `"idKeyDigests": ${
@@ -158,10 +156,13 @@ function nitro(claims: Claims): string[] {
 }
 
 function trustzone(claims: Claims): string[] {
+  const key = text(claims["offered_key"]);
   return [
     "// The device's own public key, read off it in a trusted place: there is no vendor's chain.",
     '// {"id": …, "spki": base64} or {"id": …, "modulus": hex, "exponent": hex}',
-    '"keys": [], // ATTENTION: put the key here; an empty list is refused',
+    key === ""
+      ? '"keys": [], // ATTENTION: put the key here; an empty list is refused'
+      : `"keys": [{ "id": "device-1", "spki": ${JSON.stringify(key)} }],`,
     "// Which list a digest belongs in, only you know: the evidence does not say what was hashed.",
     `"taHeaderDigests": ${list(claims["measurement"])},`,
     '"taMemoryDigests": [],',

@@ -53,13 +53,13 @@ export function productOfCpuid(family: number, model: number): Product | undefin
   if (family === 0x19 && model >= 0xa0 && model <= 0xaf) {
     return { name: "Bergamo/Siena", line: "Genoa", layout: "family19" };
   }
-  if (family === 0x1a && model <= 0x11) return { name: "Turin", line: "Turin", layout: "turin" };
+  if (family === 0x1a && model <= 0x1f) return { name: "Turin", line: "Turin", layout: "turin" };
   return undefined;
 }
 
 /** From the productName of a VCEK or VLEK, such as `Milan-B0` (a stepping may follow the dash). */
 export function productOfName(name: string): Product | undefined {
-  const line = /^([A-Za-z]+)(?:-[A-Z][0-9])?$/.exec(name)?.[1];
+  const line = /^([A-Za-z]+)(?:-[A-Za-z0-9]{1,8})?$/.exec(name)?.[1];
   if (line === "Milan" || line === "Genoa") return { name: line, line, layout: "family19" };
   if (line === "Bergamo" || line === "Siena") {
     return { name: "Bergamo/Siena", line: "Genoa", layout: "family19" };

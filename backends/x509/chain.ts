@@ -103,7 +103,10 @@ async function verifySigned(
   return good ? "good" : "bad";
 }
 
-/** Validates a path. A negative answer is a value: findings. */
+/**
+ * Validates a path. A negative answer is a value: findings.
+ * @throws {RangeError} `now` is no number
+ */
 export async function verifyChain(input: ChainInput): Promise<ChainResult> {
   const { leaf, intermediates, root, now, rules } = input;
   const path = [leaf, ...intermediates, root];
@@ -115,6 +118,8 @@ export async function verifyChain(input: ChainInput): Promise<ChainResult> {
     const subject = certificate.subjectCommonName ?? certificate.subjectName;
     findings.push({ code, subject, index, text: `${subject}: ${text}` });
   };
+  // A clock that is no number would be inside every validity period.
+  if (!Number.isFinite(now)) throw new RangeError(`the clock is ${now}`);
   if (path.length > MAX_PATH) {
     add(0, "path_length", `${path.length} certificates, ${MAX_PATH} at most`);
     return { findings, expiresAt: now, crlsUsed };

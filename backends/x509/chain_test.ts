@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { extension, sequence } from "../../tests/pki/intel_der.ts";
 import {
   type CertificateSpec,
@@ -94,6 +94,8 @@ Deno.test("verifyChain() judges dates at both ends, inclusively", async () => {
   const pki = await makePki();
   assertEquals(await codes(pki, { now: SPAN.notBefore }), []);
   assertEquals(await codes(pki, { now: SPAN.notAfter }), []);
+  await assertRejects(() => codes(pki, { now: NaN }), RangeError);
+  await assertRejects(() => codes(pki, { now: Infinity }), RangeError);
   assertEquals(await codes(pki, { now: SPAN.notBefore - 1000 }), [
     "2:not_yet_valid",
     "1:not_yet_valid",
