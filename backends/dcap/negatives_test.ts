@@ -113,7 +113,9 @@ function facts({ tier, claims, checks, expiresAt }: AttestationResult): unknown 
 }
 
 Deno.test("appraise() calls quotes malformed when any length field is not exact", async () => {
-  for (const { name, appraisal } of await goodCases()) {
+  const cache = new DcapCache();
+  for (const { name, appraisal: uncached } of await goodCases()) {
+    const appraisal = { ...uncached, cache };
     const { quote } = appraisal;
     const view = new DataView(quote.buffer, quote.byteOffset, quote.length);
     const version = view.getUint16(0, true);

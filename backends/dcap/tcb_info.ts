@@ -159,7 +159,7 @@ const tdxModuleIdentity = v.looseObject({
   id: v.pipe(v.string(), v.regex(/^TDX_[0-9a-fA-F]{2}$/, "TDX_ and two digits expected")),
   ...tdxModule,
   tcbLevels: list(v.looseObject({
-    tcb: v.looseObject({ isvsvn: integer(0xff) }),
+    tcb: v.looseObject({ isvsvn: integer(0xffff) }),
     tcbDate: date,
     tcbStatus: v.picklist(MODULE_STATUSES),
     advisoryIDs: advisoryIds,
