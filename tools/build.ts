@@ -8,7 +8,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { createHash } from "node:crypto";
 import { makeBuiltinsLazy } from "./lazy_builtins.ts";
-import { packOneFile } from "./one_file.ts";
+import { packOneFile, programScript } from "./one_file.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const LAUNCHER_SOURCES = ["launcher.c", "elf_map.c", "environment.c"];
@@ -125,11 +125,8 @@ async function compile(bundle: string, made: string): Promise<void> {
 async function link(bundle: string, made: string): Promise<void> {
   const launcher = await compileLauncher(`${made}.launcher`);
   const runtime = await Deno.readFile(Deno.execPath());
-  const file = packOneFile({
-    launcher,
-    runtime,
-    bundle: await Deno.readFile(bundle),
-  });
+  const program = new TextEncoder().encode(programScript(await Deno.readTextFile(bundle)));
+  const file = packOneFile({ launcher, runtime, program });
   await Deno.writeFile(made, file, { mode: 0o755 });
   await Deno.chmod(made, 0o755);
 }

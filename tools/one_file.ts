@@ -1,63 +1,60 @@
 /**
- * The one file of form (b): launcher, runtime and bundle, told apart by a footer.
+ * The one file of form (b): launcher, runtime, program and loader, told apart by a footer.
  *
- *   [launcher ELF][zeroes to 64 KiB][runtime ELF][zeroes to 4 KiB][bundle][footer, 48 bytes]
+ *   [launcher ELF][zeroes to 64 KiB][runtime ELF][zeroes to 4 KiB][program][loader][footer, 64 bytes]
  *
- * Footer: 16 bytes of magic, then offset and size of the runtime, offset and size of the bundle, each
- * a u64, little endian. launcher/launcher.c reads the same layout.
+ * Footer: 16 bytes of magic, then offset and size of runtime, program and loader, each a u64, little
+ * endian. launcher/launcher.c reads the same layout; the loader is the ES module that it starts.
  */
 
-/** Where the parts of a form (b) file lie, in bytes from its start. */
+/** Where a part lies, in bytes from the start of the file. */
+export interface Extent {
+  readonly offset: number;
+  readonly size: number;
+}
+
 export interface Layout {
-  readonly runtimeOffset: number;
-  readonly runtimeSize: number;
-  readonly bundleOffset: number;
-  readonly bundleSize: number;
+  readonly runtime: Extent;
+  readonly program: Extent;
+  readonly loader: Extent;
 }
 
 export interface Parts {
   readonly launcher: Uint8Array;
   readonly runtime: Uint8Array;
-  readonly bundle: Uint8Array;
+  /** The bundled program as a script; see `programScript`. */
+  readonly program: Uint8Array;
 }
 
 const MAGIC = "nautilus-tee-b1\n";
-const FOOTER_SIZE = 48;
+const FOOTER_SIZE = 64;
 /** The largest page size of the machines we know: the runtime is mapped from where it lies. */
 const RUNTIME_ALIGNMENT = 65_536;
-const BUNDLE_ALIGNMENT = 4096;
-
-/** Where the parts go, and how long the file becomes. */
-export function layOut(parts: Parts): Layout & { readonly fileSize: number } {
-  const runtimeOffset = alignUp(parts.launcher.length, RUNTIME_ALIGNMENT);
-  const bundleOffset = alignUp(
-    runtimeOffset + parts.runtime.length,
-    BUNDLE_ALIGNMENT,
-  );
-  return {
-    runtimeOffset,
-    runtimeSize: parts.runtime.length,
-    bundleOffset,
-    bundleSize: parts.bundle.length,
-    fileSize: bundleOffset + parts.bundle.length + FOOTER_SIZE,
-  };
-}
+const PROGRAM_ALIGNMENT = 4096;
 
 /** The whole file. */
 export function packOneFile(parts: Parts): Uint8Array<ArrayBuffer> {
-  const layout = layOut(parts);
-  const file = new Uint8Array(layout.fileSize);
+  const runtime = {
+    offset: alignUp(parts.launcher.length, RUNTIME_ALIGNMENT),
+    size: parts.runtime.length,
+  };
+  const program = {
+    offset: alignUp(runtime.offset + runtime.size, PROGRAM_ALIGNMENT),
+    size: parts.program.length,
+  };
+  const loaderBytes = new TextEncoder().encode(loaderModule(program));
+  const loader = { offset: program.offset + program.size, size: loaderBytes.length };
+  const footer = loader.offset + loader.size;
+  const file = new Uint8Array(footer + FOOTER_SIZE);
   file.set(parts.launcher);
-  file.set(parts.runtime, layout.runtimeOffset);
-  file.set(parts.bundle, layout.bundleOffset);
-  const footer = layout.fileSize - FOOTER_SIZE;
+  file.set(parts.runtime, runtime.offset);
+  file.set(parts.program, program.offset);
+  file.set(loaderBytes, loader.offset);
   new TextEncoder().encodeInto(MAGIC, file.subarray(footer));
   const view = new DataView(file.buffer, footer + MAGIC.length);
-  const { runtimeOffset, runtimeSize, bundleOffset, bundleSize } = layout;
-  [runtimeOffset, runtimeSize, bundleOffset, bundleSize].forEach((
-    value,
-    index,
-  ) => view.setBigUint64(index * 8, BigInt(value), true));
+  [runtime, program, loader].flatMap(({ offset, size }) => [offset, size]).forEach((value, i) =>
+    view.setBigUint64(i * 8, BigInt(value), true)
+  );
   return file;
 }
 
@@ -65,24 +62,49 @@ export function packOneFile(parts: Parts): Uint8Array<ArrayBuffer> {
 export function readLayout(file: Uint8Array): Layout | undefined {
   const footer = file.length - FOOTER_SIZE;
   if (footer < 0) return undefined;
-  const magic = new TextDecoder("latin1").decode(
-    file.subarray(footer, footer + MAGIC.length),
-  );
+  const magic = new TextDecoder("latin1").decode(file.subarray(footer, footer + MAGIC.length));
   if (magic !== MAGIC) return undefined;
-  const view = new DataView(
-    file.buffer,
-    file.byteOffset + footer + MAGIC.length,
-  );
-  const at = (index: number) => Number(view.getBigUint64(index * 8, true));
-  const layout = {
-    runtimeOffset: at(0),
-    runtimeSize: at(1),
-    bundleOffset: at(2),
-    bundleSize: at(3),
-  };
-  const fits = layout.runtimeOffset + layout.runtimeSize <= layout.bundleOffset &&
-    layout.bundleOffset + layout.bundleSize === footer;
+  const view = new DataView(file.buffer, file.byteOffset + footer + MAGIC.length);
+  const extent = (index: number): Extent => ({
+    offset: Number(view.getBigUint64(index * 16, true)),
+    size: Number(view.getBigUint64(index * 16 + 8, true)),
+  });
+  const layout = { runtime: extent(0), program: extent(1), loader: extent(2) };
+  const end = ({ offset, size }: Extent) => offset + size;
+  const fits = end(layout.runtime) <= layout.program.offset &&
+    end(layout.program) === layout.loader.offset && end(layout.loader) === footer;
   return fits ? layout : undefined;
+}
+
+/**
+ * The bundle, an ES module, as a script whose value is a function of `import.meta`. Deno parses every
+ * module it starts with a parser of its own before V8 does, 130 ms and 50 MB for this one, in each
+ * Worker again; a script goes to V8 alone. A code cache would save another 20 ms, but its bytes differ
+ * from build to build, and with them the measurement.
+ *
+ * @throws {TypeError} when the module imports or exports in a way that a script cannot.
+ */
+export function programScript(bundle: string): string {
+  const body = bundle.replace(/(^|[;\n}])export ?\{[^}]*\};?/, "$1")
+    .replaceAll(/\bimport\.meta\b/g, "__importMeta");
+  const left = /(?:^|[;}\n])\s*(?:import|export)\b ?[\w{*"'].{0,60}|\bimport\(.{0,60}/.exec(body);
+  if (left !== null) throw new TypeError(`a script cannot hold ${JSON.stringify(left[0])}`);
+  return `(async function (__importMeta) {"use strict";${body}\n})\n//# sourceURL=nautilus.js\n`;
+}
+
+/** The module that the runtime is started with, in the main thread and in each Worker. */
+function loaderModule(program: Extent): string {
+  return `const file = Deno.openSync("/proc/self/exe");
+const bytes = new Uint8Array(${program.size});
+file.seekSync(${program.offset}, Deno.SeekMode.Start);
+for (let at = 0; at < bytes.length;) {
+  const count = file.readSync(bytes.subarray(at));
+  if (count === null) throw new Error("the program file is cut short");
+  at += count;
+}
+file.close();
+await (0, eval)(new TextDecoder().decode(bytes))({ url: import.meta.url, main: import.meta.main });
+`;
 }
 
 function alignUp(value: number, alignment: number): number {

@@ -1,11 +1,12 @@
 /*
  * nautilus, form (b): this launcher, the official Deno and the bundled program in one file.
  *
- *   [launcher ELF][pad to 64 KiB][Deno ELF, unchanged][pad to 4 KiB][bundle][footer, 48 bytes]
+ *   [launcher ELF][pad to 64 KiB][Deno ELF, unchanged][pad to 4 KiB][program][loader][footer, 64 bytes]
  *
  * The launcher maps Deno's segments straight from this file, as execve would, and jumps into its
  * dynamic loader: nothing is copied or written, the page cache is shared between starts, and
- * /proc/self/exe stays this file. Only the bundle (Deno needs a path) goes into a sealed memfd.
+ * /proc/self/exe stays this file. Deno needs a path for the module it starts: that is the loader, a
+ * few lines in a sealed memfd, which reads the program from /proc/self/exe.
  * README.md beside this file says what the program may rely on.
  */
 #include <elf.h>
@@ -29,7 +30,7 @@ static const char MAGIC[16] = "nautilus-tee-b1\n";
 
 #define FIRST_OWN_FD 10
 
-/* How Deno is started; the program's own arguments follow the bundle's path. */
+/* How Deno is started; the program's own arguments follow the loader's path. */
 static const char *const DENO_ARGUMENTS[] = {
     "nautilus", "run", "--quiet", "--allow-all", "--no-config", "--no-lock", "--no-remote",
     "--no-npm", "--node-modules-dir=none", "--no-code-cache", "--ext=js",
@@ -46,7 +47,8 @@ static const char *const DENO_SETTINGS[] = {
 
 struct footer {
   char magic[16];
-  uint64_t runtime_offset, runtime_size, bundle_offset, bundle_size; /* bytes, little endian */
+  /* In bytes, little endian. */
+  uint64_t runtime_offset, runtime_size, program_offset, program_size, loader_offset, loader_size;
 };
 
 /* gcc may call these for copies and initializers even in freestanding code. */
@@ -123,26 +125,26 @@ static int open_self(struct footer *footer) {
 }
 
 /*
- * Copies the bundle into memory that nobody can change any more and returns its descriptor, moved
+ * Copies the loader into memory that nobody can change any more and returns its descriptor, moved
  * up so that 3 and the next stay free for descriptors a service manager hands over.
  */
-static int make_bundle_fd(int exe, const struct footer *footer) {
+static int make_loader_fd(int exe, const struct footer *footer) {
   unsigned flags = MFD_CLOEXEC_ | MFD_ALLOW_SEALING_;
   int fd = (int)SYSCALL(memfd_create, "nautilus", flags | MFD_NOEXEC_SEAL_);
   if (fd == -EINVAL_) fd = (int)SYSCALL(memfd_create, "nautilus", flags); /* Linux < 6.3 */
-  if (fd < 0) die("memory for the bundle", "cannot be had (memfd_create)", fd);
-  int64_t from = (int64_t)footer->bundle_offset;
-  uint64_t left = footer->bundle_size;
+  if (fd < 0) die("memory for the loader", "cannot be had (memfd_create)", fd);
+  int64_t from = (int64_t)footer->loader_offset;
+  uint64_t left = footer->loader_size;
   while (left > 0) {
     long n = SYSCALL(sendfile, fd, exe, &from, left);
-    if (n <= 0) die("the bundle", "cannot be copied into memory", n);
+    if (n <= 0) die("the loader", "cannot be copied into memory", n);
     left -= (uint64_t)n;
   }
   long sealed = SYSCALL(fcntl, fd, F_ADD_SEALS_,
                         F_SEAL_SEAL_ | F_SEAL_SHRINK_ | F_SEAL_GROW_ | F_SEAL_WRITE_);
-  if (sealed < 0) die("the bundle", "cannot be sealed against changes", sealed);
+  if (sealed < 0) die("the loader", "cannot be sealed against changes", sealed);
   int moved = (int)SYSCALL(fcntl, fd, F_DUPFD_CLOEXEC_, FIRST_OWN_FD);
-  if (moved < 0) die("the bundle", "cannot be given a descriptor", moved);
+  if (moved < 0) die("the loader", "cannot be given a descriptor", moved);
   SYSCALL(close, fd);
   return moved;
 }
@@ -206,11 +208,11 @@ _Noreturn __attribute__((used)) void launch(uintptr_t *initial) {
   protect_process();
   struct footer footer;
   int exe = open_self(&footer);
-  int bundle = make_bundle_fd(exe, &footer);
-  char bundle_path[48] = "/proc/self/fd/";
+  int module = make_loader_fd(exe, &footer);
+  char module_path[48] = "/proc/self/fd/";
   char digits[24];
-  const char *number = decimal(digits + sizeof digits, (unsigned long)bundle);
-  memcpy(bundle_path + 14, number, (size_t)(digits + sizeof digits - number));
+  const char *number = decimal(digits + sizeof digits, (unsigned long)module);
+  memcpy(module_path + 14, number, (size_t)(digits + sizeof digits - number));
 
   struct mapped_elf deno, loader;
   map_elf(exe, footer.runtime_offset, page_size, "the runtime", &deno);
@@ -233,7 +235,7 @@ _Noreturn __attribute__((used)) void launch(uintptr_t *initial) {
   uintptr_t *stack = __builtin_alloca_with_align((words + 1) * sizeof(uintptr_t), 128);
   uintptr_t *p = stack + 1;
   for (size_t i = 0; i < fixed; i++) *p++ = (uintptr_t)DENO_ARGUMENTS[i];
-  *p++ = (uintptr_t)bundle_path;
+  *p++ = (uintptr_t)module_path;
   for (size_t i = 1; i < argc; i++) *p++ = (uintptr_t)argv[i];
   stack[0] = (uintptr_t)(p - stack - 1);
   *p++ = 0;
