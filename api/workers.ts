@@ -3,15 +3,23 @@
  * in the `system` keyspace and move no revision that anybody watches; memory holds the same, read
  * at opening, changed only after the store said that a change is durable.
  */
-import type { Compare, Operation, Store, TxnRequest } from "../store/mod.ts";
-import type { SealTokenClaims, TokenValidator } from "../sui/seal_token.ts";
-import type { Clock, SessionTokens } from "./deps.ts";
+import type { Operation, TxnRequest } from "../store/mod.ts";
+import type { SealTokenClaims } from "../sui/seal_token.ts";
 import { prefixRange } from "./k8s/keys.ts";
-import { createTokenBucket, type TokenBucket } from "./middleware/token_bucket.ts";
+import { createTokenBucket } from "./middleware/token_bucket.ts";
 import { ApiProblem } from "./problem.ts";
 import { admit } from "./admission.ts";
+import { busy, changeState, type Entry, putWorker, unchanged, view } from "./worker_entry.ts";
 import type { HeartbeatRequest, RegisterWorkerRequest } from "./schemas.ts";
 import { looksLikeSessionToken } from "./session_tokens.ts";
+import type {
+  Registration,
+  SweepResult,
+  WorkerChange,
+  Workers,
+  WorkersOptions,
+  WorkerView,
+} from "./worker_types.ts";
 import {
   decodeHeartbeat,
   decodeWorker,
@@ -20,92 +28,21 @@ import {
   heartbeatKey,
   type HeartbeatRecord,
   WORKER_PREFIX,
-  workerKey,
   type WorkerRecord,
   type WorkerState,
 } from "./worker_records.ts";
 
-export interface WorkersOptions {
-  readonly store: Store;
-  readonly clock: Clock;
-  readonly sessions: SessionTokens;
-  /** Undefined where no contract or endpoint is configured: registration answers 503. */
-  readonly validator: TokenValidator | undefined;
-  /** A worker that was not heard of for this long is lost. */
-  readonly heartbeatTimeoutMs: number;
-  /** A session ends after this long; the worker registers again. Never outlives the Seal token. */
-  readonly sessionTtlMs: number;
-  /** How often the chain is asked again about a token whose session lives. */
-  readonly revalidateAfterMs: number;
-}
-
-export interface Registration {
-  readonly nodeId: string;
-  readonly created: boolean;
-  readonly state: WorkerState;
-  readonly sessionToken: string;
-  readonly sessionExpiresAtMs: number;
-  readonly heartbeatTimeoutMs: number;
-}
-
-/** What others may know of a worker: no hashes. */
-export interface WorkerView {
-  readonly nodeId: string;
-  readonly state: WorkerState;
-  readonly owner: string;
-  readonly stakeStatus: string;
-  readonly stakeAmountMist: string;
-  readonly registeredAtMs: number;
-  readonly stateChangedAtMs: number;
-  readonly lastHeartbeat: HeartbeatRecord | undefined;
-}
-
-export interface SweepResult {
-  readonly lost: readonly string[];
-  readonly refused: readonly string[];
-  /** Tokens whose chain could not be asked this time; their sessions end at their own time. */
-  readonly unreachable: number;
-}
-
-/** A change of workers for a transaction that carries more; `applied` runs once it is durable. */
-export interface WorkerChange {
-  readonly compare: readonly Compare[];
-  readonly operations: readonly Operation[];
-  /** @param revision of the `system` keyspace after the transaction. */
-  applied(revision: number): void;
-}
-
-export interface Workers {
-  /** @throws {ApiProblem} 401, 403, 409, 503 with code and reason. */
-  register(request: RegisterWorkerRequest): Promise<Registration>;
-  /** @throws {ApiProblem} 401 for a session that is none or ended, 403 for another node's. */
-  heartbeat(sessionToken: string, request: HeartbeatRequest): Promise<{ receivedAtMs: number }>;
-  /** The node that a live session token belongs to. */
-  authenticate(sessionToken: string): string | undefined;
-  /** Marks the silent as lost and asks the chain again about those who are due. Called by a timer. */
-  sweep(): Promise<SweepResult>;
-  /** The chain changed its mind about a node: ends its session unless the status is `active`. */
-  planStatusChange(nodeId: string, status: string): WorkerChange | undefined;
-  /** The chain revoked a token: ends the session that it opened. */
-  planTokenRevoked(nodeId: string, token: string): WorkerChange | undefined;
-  list(): readonly WorkerView[];
-  get(nodeId: string): WorkerView | undefined;
-  counts(): Readonly<Record<WorkerState, number>>;
-}
+export type {
+  Registration,
+  SweepResult,
+  WorkerChange,
+  Workers,
+  WorkersOptions,
+  WorkerView,
+} from "./worker_types.ts";
 
 /** Heartbeats of one session; a worker beats every 30 s. */
 const HEARTBEAT_RATE = { perSecond: 2, burst: 20 } as const;
-
-interface Entry {
-  readonly beats: TokenBucket;
-  record: WorkerRecord;
-  /** Revision of the `system` keyspace that last changed the record. */
-  revision: number;
-  heartbeat: HeartbeatRecord | undefined;
-  /** In memory only: after a restart the chain is asked when the worker registers again. */
-  token: string | undefined;
-  validatedAtMs: number;
-}
 
 const MAX_ATTEMPTS = 8;
 /** Tokens asked about in one sweep; the rest are due the next time. */
@@ -435,46 +372,4 @@ class WorkerService implements Workers {
     }));
     return { refused, unreachable };
   }
-}
-
-function unchanged(nodeId: string, revision: number): Compare {
-  return {
-    keyspace: "system",
-    key: workerKey(nodeId),
-    target: "mod",
-    result: "equal",
-    operand: revision,
-  };
-}
-
-function putWorker(record: WorkerRecord): Operation {
-  return {
-    type: "put",
-    keyspace: "system",
-    key: workerKey(record.node_id),
-    value: encodeRecord(record),
-  };
-}
-
-function changeState(record: WorkerRecord, state: WorkerState, now: number): WorkerRecord {
-  return { ...record, state, state_changed_at_ms: now };
-}
-
-function busy(nodeId: string): ApiProblem {
-  return new ApiProblem(503, "busy", `node "${nodeId}" is being changed by others; try again`, {
-    retryAfterSeconds: 1,
-  });
-}
-
-function view({ record, heartbeat }: Entry): WorkerView {
-  return {
-    nodeId: record.node_id,
-    state: record.state,
-    owner: record.owner,
-    stakeStatus: record.stake_status,
-    stakeAmountMist: record.stake_amount,
-    registeredAtMs: record.registered_at_ms,
-    stateChangedAtMs: record.state_changed_at_ms,
-    lastHeartbeat: heartbeat,
-  };
 }

@@ -36,8 +36,10 @@ export interface AccessRequest {
 
 export type AccessDecision =
   | { readonly allowed: true }
-  | { readonly allowed: false; readonly reason: string };
+  /** `final`: no role can allow it either. */
+  | { readonly allowed: false; readonly reason: string; readonly final?: true };
 
+/** Decides at once, without looking at what is stored. */
 export interface Authorizer {
   authorize(request: AccessRequest): AccessDecision;
 }
@@ -73,7 +75,11 @@ export function createAuthorizer(grants: readonly SuiGrant[]): Authorizer {
 function chainDecision(request: AccessRequest, grants: readonly SuiGrant[]): AccessDecision {
   const [plural = ""] = request.resource.split("/", 1);
   if (NEVER_ON_CHAIN.has(plural)) {
-    return { allowed: false, reason: `${plural} are never read or written through the chain` };
+    return {
+      allowed: false,
+      reason: `${plural} are never read or written through the chain`,
+      final: true,
+    };
   }
   const granted = grants.some((grant) =>
     matches(grant.namespaces, request.namespace) && matches(grant.verbs, request.verb) &&

@@ -4,7 +4,7 @@
  */
 import type { Bytes } from "../../backends/mod.ts";
 import type { Compare, Operation, Store } from "../../store/mod.ts";
-import type { AccessRequest, Authorizer } from "./authorize.ts";
+import type { AccessDecision, AccessRequest, Authorizer } from "./authorize.ts";
 import { conflict, forbidden, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
 import { planCreate, planPatch, planUpdate } from "./mutate.ts";
@@ -16,6 +16,7 @@ import { getObject, listObjects } from "./read.ts";
 import { planDelete, planDeleteCollection } from "./remove.ts";
 import type { K8sOutcome, K8sRequest, Planned } from "./request.ts";
 import { createResourceTable, type ResourceDefinition, type ResourceTable } from "./resources.ts";
+import { isAllowedByRoles } from "./rbac.ts";
 import { isScalable, planScale } from "./scale.ts";
 import { KindSchemas } from "./schema.ts";
 import { StatusError } from "./status.ts";
@@ -34,7 +35,8 @@ export interface K8sService {
   readonly table: ResourceTable;
   /** What is known of the fields of each kind. */
   readonly schemas: KindSchemas;
-  readonly authorizer: Authorizer;
+  /** Grants first, then roles and their bindings. */
+  authorize(request: AccessRequest): Promise<AccessDecision>;
   /** Makes the namespaces every cluster has. Does nothing where they are. */
   bootstrap(): Promise<void>;
   /**
@@ -75,16 +77,23 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
     throw new StatusError("NotFound", "the server could not find the requested resource");
   }
 
-  function authorized(request: AccessRequest & K8sRequest): PlanContext {
+  async function authorize(request: AccessRequest): Promise<AccessDecision> {
     const decision = authorizer.authorize(request);
+    // What is granted outright needs no role; what is denied for good has no role that helps.
+    if (decision.allowed || decision.final === true) return decision;
+    return await isAllowedByRoles(store, table, request) ? { allowed: true } : decision;
+  }
+
+  async function authorized(request: AccessRequest & K8sRequest): Promise<PlanContext> {
+    const decision = await authorize(request);
     if (!decision.allowed) throw forbidden(request, decision.reason);
     const found = resource(request.group, request.version, request.plural);
     checkTarget(request, found);
     return { store, table, sources, schemas, resource: found, request };
   }
 
-  function plan(request: K8sRequest): Promise<Planned> {
-    const context = authorized({ ...request, resource: resourcePath(request) });
+  async function plan(request: K8sRequest): Promise<Planned> {
+    const context = await authorized({ ...request, resource: resourcePath(request) });
     if (request.subresource === "scale") return planScale(context);
     switch (request.verb) {
       case "get":
@@ -114,7 +123,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
   return {
     table,
     schemas,
-    authorizer,
+    authorize,
     resource,
     plan: (request) => settle(() => plan(request)),
     async bootstrap() {
@@ -138,9 +147,13 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
       throw conflict(resource(request.group, request.version, request.plural), request.name, STALE);
     },
     watch(request, watchOptions) {
-      return settle(() => {
-        const context = authorized({ ...request, verb: "watch", resource: resourcePath(request) });
-        return openWatch(store, context.resource, request, watchOptions, shared);
+      return settle(async () => {
+        const context = await authorized({
+          ...request,
+          verb: "watch",
+          resource: resourcePath(request),
+        });
+        return await openWatch(store, context.resource, request, watchOptions, shared);
       });
     },
   };

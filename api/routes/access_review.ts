@@ -50,7 +50,7 @@ export function accessReviewRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
     const verb = VERBS.find((known) => known === asked?.verb);
     const decision = asked === undefined || verb === undefined
       ? { allowed: user.groups.includes("system:masters"), reason: "" }
-      : deps.k8s.authorizer.authorize({
+      : await deps.k8s.authorize({
         user,
         verb,
         group: asked.group,

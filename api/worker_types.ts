@@ -1,0 +1,74 @@
+/** What the worker service is asked, what it answers, and what it needs. */
+import type { Compare, Operation, Store } from "../store/mod.ts";
+import type { TokenValidator } from "../sui/seal_token.ts";
+import type { Clock, SessionTokens } from "./deps.ts";
+import type { HeartbeatRequest, RegisterWorkerRequest } from "./schemas.ts";
+import type { HeartbeatRecord, WorkerState } from "./worker_records.ts";
+
+export interface WorkersOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly sessions: SessionTokens;
+  /** Undefined where no contract or endpoint is configured: registration answers 503. */
+  readonly validator: TokenValidator | undefined;
+  /** A worker that was not heard of for this long is lost. */
+  readonly heartbeatTimeoutMs: number;
+  /** A session ends after this long; the worker registers again. Never outlives the Seal token. */
+  readonly sessionTtlMs: number;
+  /** How often the chain is asked again about a token whose session lives. */
+  readonly revalidateAfterMs: number;
+}
+
+export interface Registration {
+  readonly nodeId: string;
+  readonly created: boolean;
+  readonly state: WorkerState;
+  readonly sessionToken: string;
+  readonly sessionExpiresAtMs: number;
+  readonly heartbeatTimeoutMs: number;
+}
+
+/** What others may know of a worker: no hashes. */
+export interface WorkerView {
+  readonly nodeId: string;
+  readonly state: WorkerState;
+  readonly owner: string;
+  readonly stakeStatus: string;
+  readonly stakeAmountMist: string;
+  readonly registeredAtMs: number;
+  readonly stateChangedAtMs: number;
+  readonly lastHeartbeat: HeartbeatRecord | undefined;
+}
+
+export interface SweepResult {
+  readonly lost: readonly string[];
+  readonly refused: readonly string[];
+  /** Tokens whose chain could not be asked this time; their sessions end at their own time. */
+  readonly unreachable: number;
+}
+
+/** A change of workers for a transaction that carries more; `applied` runs once it is durable. */
+export interface WorkerChange {
+  readonly compare: readonly Compare[];
+  readonly operations: readonly Operation[];
+  /** @param revision of the `system` keyspace after the transaction. */
+  applied(revision: number): void;
+}
+
+export interface Workers {
+  /** @throws {ApiProblem} 401, 403, 409, 503 with code and reason. */
+  register(request: RegisterWorkerRequest): Promise<Registration>;
+  /** @throws {ApiProblem} 401 for a session that is none or ended, 403 for another node's. */
+  heartbeat(sessionToken: string, request: HeartbeatRequest): Promise<{ receivedAtMs: number }>;
+  /** The node that a live session token belongs to. */
+  authenticate(sessionToken: string): string | undefined;
+  /** Marks the silent as lost and asks the chain again about those who are due. Called by a timer. */
+  sweep(): Promise<SweepResult>;
+  /** The chain changed its mind about a node: ends its session unless the status is `active`. */
+  planStatusChange(nodeId: string, status: string): WorkerChange | undefined;
+  /** The chain revoked a token: ends the session that it opened. */
+  planTokenRevoked(nodeId: string, token: string): WorkerChange | undefined;
+  list(): readonly WorkerView[];
+  get(nodeId: string): WorkerView | undefined;
+  counts(): Readonly<Record<WorkerState, number>>;
+}
