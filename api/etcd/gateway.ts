@@ -176,16 +176,20 @@ function parse(body: Uint8Array): unknown {
   }
 }
 
+const DISCARD_FACTOR = 4;
+
 async function readBody(request: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const part of request) {
     if (!(part instanceof Uint8Array)) throw new TypeError("the request has an encoding");
     size += part.length;
-    if (size > maxBytes) {
-      throw new GrpcError(CODE.invalidArgument, "etcdserver: request is too large");
-    }
-    parts.push(part);
+    if (size <= maxBytes) parts.push(part);
+    // A client hears the answer only if what it still sends is read, within reason.
+    else if (size > maxBytes * DISCARD_FACTOR) break;
+  }
+  if (size > maxBytes) {
+    throw new GrpcError(CODE.invalidArgument, "etcdserver: request is too large");
   }
   return Buffer.concat(parts);
 }

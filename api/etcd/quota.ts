@@ -15,8 +15,9 @@ export interface SpaceQuotaOptions {
   readonly alarms: AlarmStore;
 }
 
-/** Ask the medium again after this much was written. */
+/** Ask the medium again after this much was written, or this part of the quota. */
 const MEASURE_EVERY_BYTES = 4 * 1024 * 1024;
+const MEASURE_EVERY_PART = 64;
 
 export class SpaceQuota {
   readonly #options: SpaceQuotaOptions;
@@ -51,7 +52,8 @@ export class SpaceQuota {
     this.#since += cost;
     // Far from the limit the last measurement is good enough.
     const near = this.#measured + this.#since * 2 >= quotaBytes;
-    if (!near && this.#since < MEASURE_EVERY_BYTES) return;
+    const every = Math.min(MEASURE_EVERY_BYTES, quotaBytes / MEASURE_EVERY_PART);
+    if (!near && this.#since < every) return;
     return this.#check(cost);
   }
 

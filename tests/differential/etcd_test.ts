@@ -36,7 +36,7 @@ Deno.test({
             compared += await compareSequence(sides, commands);
           },
         ),
-        { seed, numRuns: Math.ceil(OPERATIONS / (SEQUENCE * 0.75)), endOnFailure: false },
+        { seed, numRuns: Math.ceil(OPERATIONS / (SEQUENCE * 0.7)), endOnFailure: false },
       );
     } finally {
       await sides.own.close();
