@@ -118,6 +118,11 @@ export const benches: readonly BenchSpec[] = [
     return async () => void await attester?.attest(random(64));
   }),
   bench(
+    { name: "event loop delay (p99) of this machine, idle", unit: "ms", maxRuns: 1 },
+    () =>
+      Promise.resolve(() => timerDelayP99(new Promise((resolve) => setTimeout(resolve, SLOW_MS)))),
+  ),
+  bench(
     {
       name: `event loop delay (p99) while an attest takes ${SLOW_MS / 1000} s`,
       unit: "ms",
