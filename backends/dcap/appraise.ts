@@ -75,15 +75,24 @@ export function appraiseDcap(
   checkPlatform(list, quote, facts, policy);
   checkModule(list, quote, facts, demanded);
   checkTcb(list, facts, policy, demanded);
-  for (const { source, text } of collateral.malformed) {
-    list.fail("collateral", "malformed", `${source}: ${text}`);
+  checkUnusable(list, collateral);
+}
+
+/**
+ * What was given and cannot be used. It fails the appraisal where something is missing, for which it
+ * may have been meant; where all that is needed is there, leaving it out would change nothing.
+ */
+function checkUnusable(list: CheckList, { malformed, unsigned }: DcapCollateral): void {
+  const id = "collateral";
+  const incomplete = list.checks.some(({ status }) => status === "missing");
+  for (const { source, text } of malformed) {
+    const what = `${source}: ${text}`;
+    if (incomplete) list.fail(id, "malformed", what);
+    else list.notApplicable(id, "malformed", `not needed, and cannot be read: ${what}`);
   }
-  if (collateral.unsigned.length > 0) {
-    list.notApplicable(
-      "collateral",
-      "unsigned",
-      `without its signature and so not looked at: ${collateral.unsigned.join(", ")}`,
-    );
+  if (unsigned.length > 0) {
+    const what = `without its signature and so not looked at: ${unsigned.join(", ")}`;
+    list.notApplicable(id, "unsigned", what);
   }
 }
 

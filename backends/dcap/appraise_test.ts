@@ -563,3 +563,25 @@ Deno.test("appraise() throws when the clock is no number: every date would pass"
     assertEquals(error.code, "config_invalid");
   }
 });
+
+Deno.test("appraise() minds broken collateral only where something is missing", async () => {
+  const platform = await makePlatform(SGX);
+  const { endorsements } = platform;
+  const broken = {
+    type: "broken",
+    data: new TextEncoder().encode('{"tcbInfo":{},"signature":"00"}'),
+  };
+  const extra = await appraiseIntel({
+    ...appraisalOf(SGX, platform),
+    endorsements: [...endorsements, broken],
+  });
+  assertEquals(extra.tier, "affirming");
+  assertEquals(extra.checks.find(({ id }) => id === "collateral")?.code, "malformed");
+  const rest = endorsements.filter(({ type }) => type !== "tcbInfo");
+  const missing = await appraiseIntel({
+    ...appraisalOf(SGX, platform),
+    endorsements: [...rest, broken],
+  });
+  assert(findings(missing).includes("collateral/malformed"));
+  assertEquals(missing.tier, "contraindicated");
+});
