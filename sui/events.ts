@@ -6,6 +6,7 @@
  * one poisoned event (it is handed over as `undecodable`), and nothing is passed over because a
  * node forgot it (the listener stops and says so).
  */
+import { sleep } from "./abort.ts";
 import { canonicalAddress, GATEWAY_MODULE } from "./address.ts";
 import { type ChainEvent, decodeChainEvent } from "./chain_event.ts";
 import {
@@ -371,18 +372,4 @@ async function withinGrace(work: Promise<void>, signal: AbortSignal): Promise<vo
     signal.removeEventListener("abort", onAbort);
     clearTimeout(timer);
   }
-}
-
-/** Resolves after `ms`, or at once when the signal aborts. */
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const done = () => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", done);
-    resolve();
-  };
-  const timer = setTimeout(done, ms);
-  signal.addEventListener("abort", done);
-  return promise;
 }

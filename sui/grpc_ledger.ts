@@ -3,6 +3,7 @@
  * of the clients of @mysten/sui; they are loaded when the ledger is opened, not before.
  */
 import type { GrpcTypes, RpcError, SuiGrpcClient } from "@mysten/sui/grpc";
+import { follow } from "./abort.ts";
 import { addressBytes, canonicalAddress } from "./address.ts";
 import { decodeCursor } from "./cursor.ts";
 import { eventPage, moduleFilter, type StartPosition } from "./event_page.ts";
@@ -295,26 +296,28 @@ class GrpcLedger implements ChainClient {
   async #ask<T>(
     what: string,
     signal: AbortSignal | undefined,
-    request: (abort: AbortSignal) => Promise<T>,
+    send: (abort: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const { endpoint, timeoutMs, isRpcError } = this.#parts;
-    const timer = new AbortController();
-    const timeout = setTimeout(
-      () => timer.abort(new DOMException(`no answer within ${timeoutMs} ms`, "TimeoutError")),
-      timeoutMs,
-    );
-    const signals = [timer.signal, this.#closing.signal];
-    if (signal !== undefined) signals.push(signal);
-    const abort = AbortSignal.any(signals);
+    // One controller per request, let go of afterwards: AbortSignal.any would tie every request to
+    // the ledger's own signal for as long as the ledger lives.
+    const request = new AbortController();
+    const abort = request.signal;
+    let timedOut = false;
+    const timeout = setTimeout(() => {
+      timedOut = true;
+      request.abort(new DOMException(`no answer within ${timeoutMs} ms`, "TimeoutError"));
+    }, timeoutMs);
+    const unlink = [this.#closing.signal, signal].map((source) => follow(source, request));
     try {
       abort.throwIfAborted();
-      return await request(abort);
+      return await send(abort);
     } catch (error) {
       if (
         error instanceof LedgerProtocolError || error instanceof LedgerUnavailable ||
         error instanceof LedgerHistoryPruned
       ) throw error;
-      if (timer.signal.aborted) {
+      if (timedOut) {
         throw new LedgerUnavailable(`${endpoint}: ${what}: no answer within ${timeoutMs} ms`, {
           cause: error,
         });
@@ -339,6 +342,7 @@ class GrpcLedger implements ChainClient {
       throw new LedgerUnavailable(`${endpoint}: ${what}: ${describe(error)}`, { cause: error });
     } finally {
       clearTimeout(timeout);
+      for (const stop of unlink) stop();
     }
   }
 

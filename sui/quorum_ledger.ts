@@ -4,6 +4,7 @@
  * out; endpoints that contradict each other make an error, never a guess. A node's event cursor is a
  * position in the ledger, so the cursor of one endpoint holds with the others.
  */
+import { sleep } from "./abort.ts";
 import {
   type EventCursor,
   type EventPage,
@@ -245,17 +246,4 @@ function compare(a: bigint, b: bigint): number {
 
 function describe(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  if (signal?.aborted) return Promise.resolve();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const done = () => {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", done);
-    resolve();
-  };
-  const timer = setTimeout(done, ms);
-  signal?.addEventListener("abort", done);
-  return promise;
 }
