@@ -49,10 +49,17 @@ const FOPEN_DIRECT_IO = 1;
 /** Closing sends no FLUSH: Deno closes synchronously, and we could not answer meanwhile. */
 const FOPEN_NOFLUSH = 1 << 5;
 
+/** CAP_SYS_ADMIN is bit 21: root in a container is often without it. */
+function mayMount(): boolean {
+  const capabilities = /^CapEff:\s*([0-9a-f]+)$/m.exec(Deno.readTextFileSync("/proc/self/status"));
+  const effective = BigInt(`0x${capabilities?.[1] ?? "0"}`);
+  return Deno.uid() === 0 && ((effective >> 21n) & 1n) === 1n;
+}
+
 /** Why a FUSE mount cannot be made here, or undefined where it can. */
 export function fuseUnavailable(): string | undefined {
   if (Deno.build.os !== "linux") return "FUSE is Linux's";
-  if (Deno.uid() !== 0) return "mounting needs root";
+  if (!mayMount()) return "mounting needs root with CAP_SYS_ADMIN";
   try {
     Deno.openSync("/dev/fuse", { read: true, write: true }).close();
   } catch (error) {
