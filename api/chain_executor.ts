@@ -76,27 +76,30 @@ const MAX_ATTEMPTS = 32;
 export function createChainExecutor(options: ChainExecutorOptions): ChainExecutor {
   const { store, k8s, workers, clock, log } = options;
 
-  function effectOf(decoded: ChainEvent): Promise<Effect> {
+  async function effectOf(decoded: ChainEvent): Promise<Effect> {
     switch (decoded.kind) {
       case "k8s_request":
-        return requestEffect(k8s, decoded.request);
+        return await requestEffect(k8s, decoded.request);
       case "worker_status_changed": {
-        const change = workers.planStatusChange(decoded.nodeId, decoded.newStatus);
-        return Promise.resolve(workerEffect(decoded.kind, change));
+        const change = await workers.planStatusChange(decoded.nodeId, decoded.newStatus);
+        return workerEffect(decoded.kind, change);
       }
       case "seal_token_revoked": {
-        const change = workers.planTokenRevoked(decoded.nodeId, `seal_${decoded.tokenId}`);
-        return Promise.resolve(workerEffect(decoded.kind, change));
+        const change = await workers.planTokenRevoked(decoded.nodeId, `seal_${decoded.tokenId}`);
+        return workerEffect(decoded.kind, change);
       }
       case "undecodable":
-        return Promise.resolve(
-          nothing({ kind: decoded.kind, success: false, code: 400, reason: decoded.reason }),
-        );
+        return nothing({
+          kind: decoded.kind,
+          success: false,
+          code: 400,
+          reason: decoded.reason,
+        });
       case "k8s_result":
       case "worker_registered":
       case "unknown":
         // Nothing to do: a registration counts when the worker presents its token.
-        return Promise.resolve(nothing({ kind: decoded.kind, success: true, code: 200 }));
+        return nothing({ kind: decoded.kind, success: true, code: 200 });
     }
   }
 

@@ -2,6 +2,7 @@
 import type { Compare, Operation, Store } from "../store/mod.ts";
 import type { TokenValidator } from "../sui/seal_token.ts";
 import type { Clock, SessionTokens } from "./deps.ts";
+import type { NodeObjects } from "./k8s/node_objects.ts";
 import type { HeartbeatRequest, RegisterWorkerRequest } from "./schemas.ts";
 import type { HeartbeatRecord, WorkerState } from "./worker_records.ts";
 
@@ -11,6 +12,8 @@ export interface WorkersOptions {
   readonly sessions: SessionTokens;
   /** Undefined where no contract or endpoint is configured: registration answers 503. */
   readonly validator: TokenValidator | undefined;
+  /** Keeps a Kubernetes Node beside every worker. */
+  readonly nodes: NodeObjects;
   /** A worker that was not heard of for this long is lost. */
   readonly heartbeatTimeoutMs: number;
   /** A session ends after this long; the worker registers again. Never outlives the Seal token. */
@@ -65,9 +68,9 @@ export interface Workers {
   /** Marks the silent as lost and asks the chain again about those who are due. Called by a timer. */
   sweep(): Promise<SweepResult>;
   /** The chain changed its mind about a node: ends its session unless the status is `active`. */
-  planStatusChange(nodeId: string, status: string): WorkerChange | undefined;
+  planStatusChange(nodeId: string, status: string): Promise<WorkerChange | undefined>;
   /** The chain revoked a token: ends the session that it opened. */
-  planTokenRevoked(nodeId: string, token: string): WorkerChange | undefined;
+  planTokenRevoked(nodeId: string, token: string): Promise<WorkerChange | undefined>;
   list(): readonly WorkerView[];
   get(nodeId: string): WorkerView | undefined;
   counts(): Readonly<Record<WorkerState, number>>;

@@ -3,7 +3,7 @@
  * in the `system` keyspace and move no revision that anybody watches; memory holds the same, read
  * at opening, changed only after the store said that a change is durable.
  */
-import type { Operation, TxnRequest } from "../store/mod.ts";
+import type { Operation } from "../store/mod.ts";
 import type { SealTokenClaims } from "../sui/seal_token.ts";
 import { prefixRange } from "./k8s/keys.ts";
 import { createTokenBucket } from "./middleware/token_bucket.ts";
@@ -118,7 +118,7 @@ class WorkerService implements Workers {
           : now,
         session: { hash, expires_at_ms: expiresAtMs },
       };
-      if (!await this.#write(nodeId, existing, record)) continue;
+      if (!await this.#write(existing, record)) continue;
       this.#validated(nodeId, request.seal_token, now);
       return {
         nodeId,
@@ -161,20 +161,22 @@ class WorkerService implements Workers {
         running_pods: request.running_pods,
         resource_usage: request.resource_usage,
       };
-      const operations: Operation[] = [{
+      const heartbeatPut: Operation = {
         type: "put",
         keyspace: "system",
         key: heartbeatKey(nodeId),
         value: encodeRecord(heartbeat),
-      }];
+      };
       const record = entry.record.state === "active"
         ? undefined
         : changeState(entry.record, "active", now);
-      if (record !== undefined) operations.push(putWorker(record));
       // Counts only while the record, and the session in it, stands as it was checked.
+      const change = record === undefined
+        ? { compare: [unchanged(nodeId, entry.revision)], operations: [] }
+        : await this.#changeTo(record, entry.revision);
       const response = await store.txn({
-        compare: [unchanged(nodeId, entry.revision)],
-        success: operations,
+        compare: change.compare,
+        success: [heartbeatPut, ...change.operations],
         failure: [],
       });
       if (!response.succeeded) continue;
@@ -203,29 +205,29 @@ class WorkerService implements Workers {
       if (entry.record.state !== "ready" && entry.record.state !== "active") continue;
       if (!this.#isSilent(entry, now)) continue;
       const record = changeState(entry.record, "lost", now);
-      if (await this.#write(nodeId, entry, record)) lost.push(nodeId);
+      if (await this.#write(entry, record)) lost.push(nodeId);
     }
     const { refused, unreachable } = await this.#revalidate(now);
     return { lost, refused, unreachable };
   }
 
-  planStatusChange(nodeId: string, status: string): WorkerChange | undefined {
+  async planStatusChange(nodeId: string, status: string): Promise<WorkerChange | undefined> {
     const entry = this.#entries.get(nodeId);
     if (entry === undefined) return undefined;
     if (status === "active") {
       // Good standing again opens no door by itself: the worker registers anew.
-      return this.#change(entry, { ...entry.record, stake_status: status });
+      return await this.#change(entry, { ...entry.record, stake_status: status });
     }
-    return this.#change(entry, {
+    return await this.#change(entry, {
       ...this.#refuse(entry.record, `the chain says ${status}`),
       stake_status: status,
     });
   }
 
-  planTokenRevoked(nodeId: string, token: string): WorkerChange | undefined {
+  async planTokenRevoked(nodeId: string, token: string): Promise<WorkerChange | undefined> {
     const entry = this.#entries.get(nodeId);
     if (entry?.record.token_hash !== this.#options.sessions.hash(token)) return undefined;
-    return this.#change(entry, this.#refuse(entry.record, "the Seal token was revoked"));
+    return await this.#change(entry, this.#refuse(entry.record, "the Seal token was revoked"));
   }
 
   list(): readonly WorkerView[] {
@@ -285,26 +287,35 @@ class WorkerService implements Workers {
     return { ...rest, state: "refused", refusal, state_changed_at_ms: this.#options.clock() };
   }
 
-  #change(entry: Entry, record: WorkerRecord): WorkerChange {
+  async #change(entry: Entry, record: WorkerRecord): Promise<WorkerChange> {
     return {
-      compare: [unchanged(record.node_id, entry.revision)],
-      operations: [putWorker(record)],
+      ...await this.#changeTo(record, entry.revision),
       applied: (revision) => this.#remember(record, revision),
     };
   }
 
-  /** @returns whether it was written; false: somebody else was faster. */
-  async #write(
-    nodeId: string,
-    existing: Entry | undefined,
+  /** The record, guarded by the revision it was made from, and the worker's Node with it. */
+  async #changeTo(
     record: WorkerRecord,
-  ): Promise<boolean> {
-    const request: TxnRequest = {
-      compare: [unchanged(nodeId, existing?.revision ?? 0)],
-      success: [putWorker(record)],
-      failure: [],
+    revision: number,
+  ): Promise<Pick<WorkerChange, "compare" | "operations">> {
+    const node = await this.#options.nodes.plan({
+      nodeId: record.node_id,
+      state: record.state,
+      owner: record.owner,
+      stakeStatus: record.stake_status,
+      reason: record.refusal,
+    });
+    return {
+      compare: [unchanged(record.node_id, revision), ...node.compare],
+      operations: [putWorker(record), ...node.operations],
     };
-    const response = await this.#options.store.txn(request);
+  }
+
+  /** @returns whether it was written; false: somebody else was faster. */
+  async #write(existing: Entry | undefined, record: WorkerRecord): Promise<boolean> {
+    const { compare, operations } = await this.#changeTo(record, existing?.revision ?? 0);
+    const response = await this.#options.store.txn({ compare, success: operations, failure: [] });
     if (response.succeeded) this.#remember(record, response.revisions.system);
     return response.succeeded;
   }
@@ -365,7 +376,7 @@ class WorkerService implements Workers {
         // The session may have been renewed while the chain was asked: then that answer counts.
         if (entry.token !== token) return;
         const next = this.#refuse(entry.record, error.message);
-        if (await this.#write(record.node_id, entry, next)) refused.push(record.node_id);
+        if (await this.#write(entry, next)) refused.push(record.node_id);
         return;
       }
       if (entry.token === token && claims.owner === entry.record.owner) entry.validatedAtMs = now;

@@ -97,6 +97,7 @@ async function runMaster(
   );
   const workers = await openWorkers({
     store,
+    nodes: k8s.nodes,
     clock: Date.now,
     sessions: createSessionTokens(await store.secret("session-token"), systemRandom),
     validator: chain.validator,

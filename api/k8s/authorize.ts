@@ -32,6 +32,8 @@ export interface AccessRequest {
   readonly resource: string;
   readonly namespace: string;
   readonly name: string;
+  /** Of a list or watch, as the client wrote it. */
+  readonly fieldSelector?: string;
 }
 
 export type AccessDecision =

@@ -12,6 +12,8 @@ import { nameProblem } from "./names.ts";
 import { encodeStored } from "./objects.ts";
 import { namespaceResource, type PlanContext } from "./plan.ts";
 import { prepareCreate } from "./prepare.ts";
+import { isAllowedToNode } from "./node_authorizer.ts";
+import { createNodeObjects, type NodeObjects } from "./node_objects.ts";
 import { getObject, listObjects } from "./read.ts";
 import { planDelete, planDeleteCollection } from "./remove.ts";
 import type { K8sOutcome, K8sRequest, Planned } from "./request.ts";
@@ -35,7 +37,9 @@ export interface K8sService {
   readonly table: ResourceTable;
   /** What is known of the fields of each kind. */
   readonly schemas: KindSchemas;
-  /** Grants first, then roles and their bindings. */
+  /** Nodes that stand for workers. */
+  readonly nodes: NodeObjects;
+  /** Grants first, then what is a node's own,  then roles and their bindings. */
   authorize(request: AccessRequest): Promise<AccessDecision>;
   /** Makes the namespaces every cluster has. Does nothing where they are. */
   bootstrap(): Promise<void>;
@@ -81,7 +85,9 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
     const decision = authorizer.authorize(request);
     // What is granted outright needs no role; what is denied for good has no role that helps.
     if (decision.allowed || decision.final === true) return decision;
-    return await isAllowedByRoles(store, table, request) ? { allowed: true } : decision;
+    const allowed = await isAllowedToNode(store, table, request) ||
+      await isAllowedByRoles(store, table, request);
+    return allowed ? { allowed } : decision;
   }
 
   async function authorized(request: AccessRequest & K8sRequest): Promise<PlanContext> {
@@ -93,7 +99,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
   }
 
   async function plan(request: K8sRequest): Promise<Planned> {
-    const context = await authorized({ ...request, resource: resourcePath(request) });
+    const context = await authorized(withAccess(request));
     if (request.subresource === "scale") return planScale(context);
     switch (request.verb) {
       case "get":
@@ -124,6 +130,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
     table,
     schemas,
     authorize,
+    nodes: createNodeObjects({ store, table, ...sources }),
     resource,
     plan: (request) => settle(() => plan(request)),
     async bootstrap() {
@@ -148,11 +155,12 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
     },
     watch(request, watchOptions) {
       return settle(async () => {
-        const context = await authorized({
+        const { fieldSelector } = watchOptions;
+        const context = await authorized(withAccess({
           ...request,
           verb: "watch",
-          resource: resourcePath(request),
-        });
+          options: fieldSelector === undefined ? {} : { fieldSelector },
+        }));
         return await openWatch(store, context.resource, request, watchOptions, shared);
       });
     },
@@ -168,6 +176,16 @@ function resourcePath(request: { plural: string; subresource?: string }): string
   return request.subresource === undefined
     ? request.plural
     : `${request.plural}/${request.subresource}`;
+}
+
+/** What the authorizers look at. */
+function withAccess(request: K8sRequest): AccessRequest & K8sRequest {
+  const fieldSelector = request.options?.fieldSelector;
+  return {
+    ...request,
+    resource: resourcePath(request),
+    ...(fieldSelector === undefined ? {} : { fieldSelector }),
+  };
 }
 
 /** The path fits the resource: a namespace where there is one, names that can be names. */

@@ -112,20 +112,21 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
   const store = options.store ?? await memoryStore(clock);
   const validator = new ScriptedValidator();
   const log = getLogger(["test"]);
+  const k8s = createK8sService({
+    store,
+    clock,
+    random: randomBytes,
+    authorizer: createAuthorizer(options.grants ?? []),
+  });
   const workers = await openWorkers({
     store,
+    nodes: k8s.nodes,
     clock,
     sessions: createSessionTokens(await store.secret("session-token"), randomBytes),
     validator: options.withoutValidator === true ? undefined : validator,
     heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS,
     sessionTtlMs: SESSION_TTL_MS,
     revalidateAfterMs: 60_000,
-  });
-  const k8s = createK8sService({
-    store,
-    clock,
-    random: randomBytes,
-    authorizer: createAuthorizer(options.grants ?? []),
   });
   await k8s.bootstrap();
   const executor = createChainExecutor({ store, k8s, workers, clock, log });
