@@ -1,6 +1,4 @@
 /** AlgorithmIdentifier to the algorithms this project verifies. */
-import { AsnConvert } from "@peculiar/asn1-schema";
-import { AlgorithmIdentifier } from "@peculiar/asn1-x509";
 import type { Bytes } from "../mod.ts";
 import type { EcCurve, HashName, SignatureAlgorithm } from "../signatures.ts";
 import { children, content, derError, oidString, readOnly, TAG, unsignedInteger } from "./der.ts";
@@ -20,8 +18,8 @@ const HASHES: Readonly<Record<string, HashName>> = {
 
 /** What a certificate or CRL says it is signed with. ECDSA takes its curve from the hash. */
 export function certificateAlgorithm(der: Bytes): SignatureAlgorithm | UnsupportedAlgorithm {
-  const { algorithm: oid, parameters } = AsnConvert.parse(der, AlgorithmIdentifier);
-  const bare = parameters === undefined || parameters === null;
+  const { oid, rest: parameters } = algorithmOid(der);
+  const bare = parameters === undefined;
   switch (oid) {
     case OID.ecdsaSha256:
       return bare ? { kind: "ecdsa", curve: "P-256", format: "der" } : { kind: "unsupported", oid };
@@ -36,7 +34,7 @@ export function certificateAlgorithm(der: Bytes): SignatureAlgorithm | Unsupport
     case OID.sha512WithRsa:
       return { kind: "rsa-pkcs1", hash: "SHA-512" };
     case OID.rsaPss:
-      return bare ? { kind: "unsupported", oid } : pssParameters(new Uint8Array(parameters));
+      return bare ? { kind: "unsupported", oid } : pssParameters(parameters);
     default:
       return { kind: "unsupported", oid };
   }

@@ -1,12 +1,7 @@
 /** X.509 certificates (RFC 5280): DER and PEM to plain, checked values. */
+import { createHash } from "node:crypto";
 import { AsnConvert } from "@peculiar/asn1-schema";
-import {
-  BasicConstraints,
-  Certificate as AsnCertificate,
-  type Extension as AsnExtension,
-  KeyUsage,
-} from "@peculiar/asn1-x509";
-import { sha256 } from "@noble/hashes/sha2.js";
+import { BasicConstraints, KeyUsage } from "@peculiar/asn1-x509";
 import { BackendError, type Bytes } from "../mod.ts";
 import type { SignatureAlgorithm } from "../signatures.ts";
 import {
@@ -22,11 +17,14 @@ import {
   content,
   derError,
   derTime,
+  oidString,
   readOnly,
   TAG,
+  type Tlv,
+  unsignedInteger,
   whole,
 } from "./der.ts";
-import { commonName, nameString, OID } from "./names.ts";
+import { checkName, lazyName, OID } from "./names.ts";
 import { type PemBlock, pemBlocks } from "./pem.ts";
 
 export interface Extension {
@@ -89,7 +87,7 @@ export function parseCertificate(der: Uint8Array): Certificate {
     signature?.tag !== TAG.bitString
   ) throw derError("a certificate is a sequence of three");
   const fields = children(raw, tbs);
-  if (fields[0]?.tag === 0xa0) fields.shift();
+  const version = readVersion(raw, fields[0]?.tag === 0xa0 ? fields.shift() : undefined);
   const [serial, inner, issuer, validity, subject, spki] = fields;
   if (
     serial?.tag !== TAG.integer || inner?.tag !== TAG.sequence || issuer?.tag !== TAG.sequence ||
@@ -112,23 +110,33 @@ export function parseCertificate(der: Uint8Array): Certificate {
   if (times.length !== 2 || from === undefined || to === undefined) throw derError("bad validity");
   const signatureBits = content(raw, signature);
   if (signatureBits[0] !== 0) throw derError("signature is not whole bytes");
-  const decoded = decode(() => AsnConvert.parse(raw, AsnCertificate), "certificate").tbsCertificate;
   const spkiBytes = whole(raw, spki);
-  const extensions = readExtensions(decoded.extensions ?? []);
-  const version = decoded.version + 1;
-  if (version < 1 || version > 3) throw derError(`certificate version ${version}`);
+  const extensionsField = tail.find(({ tag }) => tag === 0xa3);
+  const extensions = extensionsField === undefined
+    ? new Map<string, Extension>()
+    : readExtensions(raw, extensionsField);
   if (extensions.size > 0 && version !== 3) throw derError("extensions need version 3");
+  checkName(raw, issuer);
+  checkName(raw, subject);
+  const issuerNames = lazyName(whole(raw, issuer));
+  const subjectNames = lazyName(whole(raw, subject));
   return {
     raw,
-    fingerprint: sha256(raw).toHex(),
+    fingerprint: createHash("sha256").update(raw).digest("hex"),
     tbs: whole(raw, tbs),
     version,
     serial: content(raw, serial).toHex(),
     issuer: whole(raw, issuer),
     subject: whole(raw, subject),
-    issuerName: nameString(decoded.issuer),
-    subjectName: nameString(decoded.subject),
-    subjectCommonName: commonName(decoded.subject),
+    get issuerName() {
+      return issuerNames().full;
+    },
+    get subjectName() {
+      return subjectNames().full;
+    },
+    get subjectCommonName() {
+      return subjectNames().commonName;
+    },
     notBefore: derTime(raw, from),
     notAfter: derTime(raw, to),
     spki: spkiBytes,
@@ -170,12 +178,34 @@ export function decode<T>(run: () => T, what: string): T {
   }
 }
 
-/** @throws {BackendError} `malformed` when an extension stands twice */
-export function readExtensions(list: Iterable<AsnExtension>): ReadonlyMap<string, Extension> {
+function readVersion(raw: Bytes, field: Tlv | undefined): number {
+  if (field === undefined) return 1;
+  const bytes = content(raw, field);
+  const version = unsignedInteger(content(bytes, readOnly(bytes, TAG.integer, "version"))) + 1;
+  if (version < 2 || version > 3) throw derError(`certificate version ${version}`);
+  return version;
+}
+
+/**
+ * `[n] EXPLICIT Extensions`: each an identifier, maybe a critical flag, and an OCTET STRING.
+ * @throws {BackendError} `malformed`, also when an extension stands twice
+ */
+export function readExtensions(raw: Bytes, field: Tlv): ReadonlyMap<string, Extension> {
   const out = new Map<string, Extension>();
-  for (const { extnID, critical, extnValue } of list) {
-    if (out.has(extnID)) throw derError(`extension ${extnID} stands twice`);
-    out.set(extnID, { critical, value: new Uint8Array(extnValue.buffer.slice(0)) });
+  const [list, more] = children(raw, field);
+  if (list?.tag !== TAG.sequence || more !== undefined) throw derError("bad extensions");
+  for (const item of children(raw, list)) {
+    const parts = children(raw, item);
+    const [id, flag] = parts;
+    const value = parts.at(-1);
+    if (
+      item.tag !== TAG.sequence || id?.tag !== TAG.oid || value?.tag !== TAG.octetString ||
+      (parts.length === 3 ? flag?.tag !== TAG.boolean : parts.length !== 2)
+    ) throw derError("bad extension");
+    const oid = oidString(content(raw, id));
+    if (out.has(oid)) throw derError(`extension ${oid} stands twice`);
+    const critical = parts.length === 3 && flag !== undefined && content(raw, flag)[0] === 0xff;
+    out.set(oid, { critical, value: content(raw, value) });
   }
   return out;
 }

@@ -1,7 +1,5 @@
 /** Certificate revocation lists (RFC 5280, 5): DER or PEM to plain, checked values. */
-import { AsnConvert } from "@peculiar/asn1-schema";
-import { Extensions, Name } from "@peculiar/asn1-x509";
-import { sha256 } from "@noble/hashes/sha2.js";
+import { createHash } from "node:crypto";
 import { BackendError, type Bytes } from "../mod.ts";
 import type { SignatureAlgorithm } from "../signatures.ts";
 import { certificateAlgorithm, type UnsupportedAlgorithm } from "./algorithm.ts";
@@ -18,7 +16,7 @@ import {
   type Tlv,
   whole,
 } from "./der.ts";
-import { nameString } from "./names.ts";
+import { checkName, lazyName } from "./names.ts";
 import { looksLikePem, pemBlocks } from "./pem.ts";
 
 export interface Crl {
@@ -92,18 +90,20 @@ export function parseCrl(bytes: Uint8Array): Crl {
   }
   const signatureBits = content(raw, signature);
   if (signatureBits[0] !== 0) throw derError("signature is not whole bytes");
+  checkName(raw, issuer);
+  const issuerNames = lazyName(whole(raw, issuer));
   return {
     raw,
-    fingerprint: sha256(raw).toHex(),
+    fingerprint: createHash("sha256").update(raw).digest("hex"),
     tbs: whole(raw, tbs),
     issuer: whole(raw, issuer),
-    issuerName: nameString(decode(() => AsnConvert.parse(whole(raw, issuer), Name), "CRL issuer")),
+    get issuerName() {
+      return issuerNames().full;
+    },
     thisUpdate: derTime(raw, thisUpdate),
     nextUpdate: nextUpdate === undefined ? undefined : derTime(raw, nextUpdate),
     ...readEntries(raw, revokedList),
-    extensions: extensionsField === undefined ? new Map() : readExtensions(
-      decode(() => AsnConvert.parse(content(raw, extensionsField), Extensions), "CRL extensions"),
-    ),
+    extensions: extensionsField === undefined ? new Map() : readExtensions(raw, extensionsField),
     algorithm: decode(() => certificateAlgorithm(whole(raw, inner)), "signature algorithm"),
     signature: signatureBits.subarray(1),
   };

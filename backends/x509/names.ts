@@ -1,5 +1,8 @@
 /** Names and object identifiers of certificates, for people and for comparison. */
-import type { Name } from "@peculiar/asn1-x509";
+import { AsnConvert } from "@peculiar/asn1-schema";
+import { Name } from "@peculiar/asn1-x509";
+import type { Bytes } from "../mod.ts";
+import { children, derError, TAG, type Tlv } from "./der.ts";
 
 export const OID = {
   ecPublicKey: "1.2.840.10045.2.1",
@@ -38,7 +41,7 @@ const SHORT: Readonly<Record<string, string>> = {
 };
 
 /** `CN=…, O=…` in the order of the encoding; control characters become `?`. */
-export function nameString(name: Name): string {
+function nameString(name: Name): string {
   return name.map((rdn) =>
     [...rdn].map((part) => {
       const value = part.value.anyValue === undefined
@@ -50,11 +53,52 @@ export function nameString(name: Name): string {
 }
 
 /** The (last) common name, if there is one. */
-export function commonName(name: Name): string | undefined {
+function commonName(name: Name): string | undefined {
   for (const rdn of [...name].reverse()) {
     for (const part of rdn) if (part.type === "2.5.4.3") return printable(part.value.toString());
   }
   return undefined;
+}
+
+/** The shape of a Name, without reading its values. @throws {BackendError} `malformed` */
+export function checkName(raw: Bytes, name: Tlv): void {
+  for (const rdn of children(raw, name)) {
+    const parts = children(raw, rdn);
+    if (rdn.tag !== TAG.set || parts.length === 0) throw derError("bad name");
+    for (const part of parts) {
+      const [type, value, more] = children(raw, part);
+      if (
+        part.tag !== TAG.sequence || type?.tag !== TAG.oid || value === undefined ||
+        more !== undefined
+      ) {
+        throw derError("bad name");
+      }
+    }
+  }
+}
+
+export interface NameText {
+  readonly full: string;
+  readonly commonName: string | undefined;
+}
+
+/**
+ * A name's text, decoded when it is first asked for: most are only compared as bytes. Values that
+ * are no text are shown in hex as a whole.
+ */
+export function lazyName(der: Bytes): () => NameText {
+  let text: NameText | undefined;
+  return () => text ??= decodeName(der);
+}
+
+function decodeName(der: Bytes): NameText {
+  try {
+    const name = AsnConvert.parse(der, Name);
+    return { full: nameString(name), commonName: commonName(name) };
+  } catch {
+    // A string of a kind that the library does not know; its bytes are what chains compare.
+    return { full: `#${der.toHex().slice(0, 256)}`, commonName: undefined };
+  }
 }
 
 function printable(text: string): string {
