@@ -1,0 +1,209 @@
+/** What an attacker on the network tries, on every endpoint: none of it is a 5xx, none of it hangs. */
+import { assert, assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { ADMIN_TOKEN, type TestApi, testApi } from "../tests/fakes/api.ts";
+import { DEFAULT_LIMITS } from "./deps.ts";
+import { decodeJson } from "./json.ts";
+import { ApiProblem } from "./problem.ts";
+
+const ENDPOINTS: readonly (readonly [string, string])[] = [
+  ["POST", "/api/v1/register-worker"],
+  ["POST", "/api/v1/nodes/heartbeat"],
+  ["POST", "/api/v1/sui-events"],
+  ["POST", "/api/v1/namespaces/default/configmaps"],
+  ["PUT", "/api/v1/namespaces/default/configmaps/x"],
+  ["PATCH", "/api/v1/namespaces/default/configmaps/x"],
+  ["DELETE", "/api/v1/namespaces/default/configmaps/x"],
+  ["POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"],
+];
+
+const BODIES: readonly (readonly [string, string | Uint8Array<ArrayBuffer>])[] = [
+  ["nothing", ""],
+  ["a cut-off document", '{"a":'],
+  ["two documents", "{}{}"],
+  ["a number", "1"],
+  ["a huge number", "1e999"],
+  ["deep arrays", "[".repeat(100_000)],
+  ["deep objects", '{"a":'.repeat(5_000) + "1" + "}".repeat(5_000)],
+  ["duplicate names", '{"node_id":"a","node_id":"b"}'],
+  ["duplicate names, escaped", '{"kind":"a","k\\u0069nd":"b"}'],
+  ["__proto__", '{"__proto__":{"admin":true}}'],
+  ["constructor", '{"constructor":{"prototype":{"admin":true}}}'],
+  ["bad UTF-8", Uint8Array.of(0x7b, 0x22, 0xc0, 0x80, 0x22, 0x3a, 0x31, 0x7d)],
+  ["a surrogate alone", '{"a":"\\ud800"}'],
+  ["a byte order mark", "\uFEFF{}"],
+  ["NUL", "\u0000"],
+  ["wide", `{${Array.from({ length: 1_000 }, (_, i) => `"f${i}":0`).join(",")}}`],
+  ["5 MiB", `{"a":"${"x".repeat(5 << 20)}"}`],
+];
+
+async function ask(
+  api: TestApi,
+  method: string,
+  path: string,
+  body: string | Uint8Array<ArrayBuffer>,
+  type: string,
+): Promise<Response> {
+  return await api.app.request(path, {
+    method,
+    headers: {
+      Authorization: `Bearer ${ADMIN_TOKEN}`,
+      "X-Seal-Token": `nts_${"A".repeat(43)}`,
+      "Content-Type": type,
+    },
+    body,
+  });
+}
+
+Deno.test("no body brings an endpoint to fail: each is refused with a 4xx that leaks nothing", async () => {
+  await using api = await testApi();
+  const before = api.store.head().sequence;
+  for (const [method, path] of ENDPOINTS) {
+    for (const [what, body] of BODIES) {
+      if (method === "DELETE" && body === "") continue;
+      const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+      const response = await ask(api, method, path, body, type);
+      const text = await response.text();
+      assert(
+        response.status >= 400 && response.status < 500,
+        `${method} ${path} ${what}: ${response.status}`,
+      );
+      assert(!/\.ts|node_modules| {4}at /.test(text), `${method} ${path} ${what}: ${text}`);
+      const document: unknown = JSON.parse(text);
+      assert(typeof document === "object", what);
+    }
+  }
+  assertEquals(api.store.head().sequence, before, "nothing was written");
+  assertEquals(Object.hasOwn(Object.prototype, "admin"), false);
+});
+
+Deno.test("no content type brings an endpoint to fail", async () => {
+  await using api = await testApi();
+  const types = [
+    "text/plain",
+    "application/xml",
+    "application/vnd.kubernetes.protobuf",
+    "application/yaml",
+    "multipart/form-data; boundary=x",
+    "application/json; charset=utf-16",
+    "application/json, application/json",
+    "a".repeat(4_000),
+    ";",
+  ];
+  for (const [method, path] of ENDPOINTS) {
+    for (const type of types) {
+      const response = await ask(api, method, path, '{"a":1}', type);
+      await response.body?.cancel();
+      assert(
+        response.status >= 400 && response.status < 500,
+        `${method} ${path} ${type}: ${response.status}`,
+      );
+    }
+  }
+});
+
+Deno.test("no path of Kubernetes' brings it to fail (property)", async () => {
+  await using api = await testApi();
+  const segment = fc.oneof(
+    fc.constantFrom(
+      "api",
+      "apis",
+      "v1",
+      "namespaces",
+      "default",
+      "pods",
+      "apps",
+      "status",
+      "scale",
+    ),
+    fc.constantFrom(
+      "..",
+      ".",
+      "%2e%2e",
+      "%2f",
+      "%00",
+      "%",
+      "%zz",
+      "",
+      "*",
+      "a;b",
+      "%E2%82%AC",
+      "x?y",
+    ),
+    fc.string({ maxLength: 8 }).map((text) => encodeURIComponent(text.toWellFormed())),
+  );
+  const path = fc.array(segment, { maxLength: 8 }).map((parts) => `/api/${parts.join("/")}`);
+  const method = fc.constantFrom("GET", "POST", "PUT", "PATCH", "DELETE");
+  await fc.assert(
+    fc.asyncProperty(path, method, async (where, how) => {
+      const init: RequestInit = {
+        method: how,
+        headers: { Authorization: `Bearer ${ADMIN_TOKEN}` },
+      };
+      if (how !== "GET") init.body = "{}";
+      const response = await api.app.request(`http://localhost${where}`, init);
+      await response.body?.cancel();
+      assert(response.status < 500, `${how} ${where}: ${response.status}`);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("no query brings a list to fail (property)", async () => {
+  await using api = await testApi({
+    deps: { limits: { ...DEFAULT_LIMITS, watches: 100_000 } },
+  });
+  const name = fc.constantFrom(
+    "labelSelector",
+    "fieldSelector",
+    "limit",
+    "continue",
+    "resourceVersion",
+    "resourceVersionMatch",
+    "timeoutSeconds",
+    "watch",
+    "allowWatchBookmarks",
+    "dryRun",
+    "fieldValidation",
+  );
+  const value = fc.oneof(
+    fc.constantFrom(
+      "1",
+      "true",
+      "-1",
+      "NaN",
+      "1e9",
+      "a in (b",
+      "a=b,c",
+      "Exact",
+      "eyJ2IjoxfQ",
+      "99999999999999999999",
+    ),
+    fc.string({ maxLength: 20 }).map((text) => text.toWellFormed()),
+  );
+  const query = fc.array(fc.tuple(name, value), { maxLength: 4 }).map((pairs) =>
+    new URLSearchParams(pairs.map(([key, text]) => [key, text])).toString()
+  );
+  await fc.assert(
+    fc.asyncProperty(query, async (text) => {
+      const response = await api.admin("GET", `/api/v1/namespaces/default/pods?${text}`);
+      await response.body?.cancel();
+      assert(response.status < 500 || response.status === 504, `${text}: ${response.status}`);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("decodeJson() takes what JSON.parse takes, less duplicates and __proto__ (property)", () => {
+  fc.assert(fc.property(fc.json(), (text) => {
+    if (text.includes("__proto__")) return;
+    assertEquals(decodeJson(new TextEncoder().encode(text)), JSON.parse(text));
+  }));
+  fc.assert(fc.property(fc.string(), (text) => {
+    try {
+      decodeJson(new TextEncoder().encode(text.toWellFormed()));
+    } catch (error) {
+      assert(error instanceof ApiProblem && error.status === 400);
+    }
+  }));
+});
