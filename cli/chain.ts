@@ -2,17 +2,17 @@
 import type { Logger } from "@logtape/logtape";
 import type { ChainExecutor } from "../api/chain_executor.ts";
 import type { ChainListenerView, ChainTrust } from "../api/deps.ts";
-import { ConfigError } from "../config.ts";
-import { createChainListener } from "../sui/events.ts";
+import { type ChainDelivery, createChainListener } from "../sui/events.ts";
 import { openGrpcLedger } from "../sui/grpc_ledger.ts";
-import { createSealTokenValidator } from "../sui/seal_token.ts";
-import type { TokenValidator } from "../sui/seal_token_types.ts";
+import type { Ledger } from "../sui/ledger.ts";
+import { createQuorumLedger } from "../sui/quorum_ledger.ts";
+import { createSealTokenValidator, type SealTokenValidator } from "../sui/seal_token.ts";
 import type { SealedConfig } from "./sealed_config.ts";
 
 export interface ChainParts extends AsyncDisposable {
   /** One sentence for people. */
   readonly state: string;
-  readonly validator: TokenValidator | undefined;
+  readonly validator: SealTokenValidator | undefined;
   readonly trust: ChainTrust;
   listener(executor: ChainExecutor): {
     readonly view: ChainListenerView;
@@ -22,26 +22,25 @@ export interface ChainParts extends AsyncDisposable {
 }
 
 /**
- * Opens nothing on the network: an endpoint that is down shows in `/health`, not here.
- * @throws {ConfigError} when only a part of the chain is configured.
+ * Opens nothing on the network: an endpoint that is down shows in `/health`, not here. Several
+ * endpoints must give the same answers, or there is none.
  */
 export async function openChain(sealed: SealedConfig, log: Logger): Promise<ChainParts> {
   const { contractAddress, suiEndpoints, suiRegistry } = sealed;
-  const [endpoint] = suiEndpoints;
-  if (contractAddress === null || endpoint === undefined) {
+  if (contractAddress === null || suiEndpoints.length === 0) {
     return withoutChain(
       contractAddress === null ? "CONTRACT_ADDRESS is not set" : "SUI_RPC_ENDPOINT is not set",
-    );
-  }
-  if (suiEndpoints.length > 1) {
-    throw new ConfigError(
-      "SUI_RPC_ENDPOINT: this release follows one endpoint; several would promise a quorum",
     );
   }
   if (sealed.legacyBearerTokens) {
     log.warn("bearer Seal tokens are accepted: their ids are public, anybody can present one");
   }
-  const ledger = await openGrpcLedger({ endpoint });
+  const ledgers = await Promise.all(suiEndpoints.map((endpoint) => openGrpcLedger({ endpoint })));
+  const [only, ...others] = ledgers;
+  const ledger: Ledger = only !== undefined && others.length === 0
+    ? only
+    : createQuorumLedger({ ledgers });
+  const from = suiEndpoints.join(" and ");
   const validator = suiRegistry === null ? undefined : createSealTokenValidator({
     ledger,
     packageId: contractAddress,
@@ -53,16 +52,17 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
   });
   return {
     state: validator === undefined
-      ? `events from ${endpoint}; nobody is admitted, NAUTILUS_SUI_REGISTRY is not set`
-      : `events and admission from ${endpoint}`,
+      ? `events from ${from}; nobody is admitted, NAUTILUS_SUI_REGISTRY is not set`
+      : `events and admission from ${from}`,
     validator,
-    trust: "single",
+    trust: others.length === 0 ? "single" : "quorum",
     listener(executor) {
       const reader = createChainListener({
         ledger,
         packageId: contractAddress,
         cursorStore: executor.cursorStore,
         apply: async (delivery) => {
+          if (validator !== undefined) forgetDecisions(validator, delivery);
           await executor.apply(delivery);
         },
         clock: Date.now,
@@ -88,6 +88,15 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
     },
     [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
   };
+}
+
+/** A cached yes must not outlive the event that takes it back. */
+function forgetDecisions(
+  validator: SealTokenValidator,
+  { event, checkpoint }: ChainDelivery,
+): void {
+  if (event.kind === "seal_token_revoked") validator.invalidate(event.tokenId, checkpoint);
+  if (event.kind === "worker_status_changed") validator.invalidateNode(event.nodeId, checkpoint);
 }
 
 function withoutChain(why: string): ChainParts {

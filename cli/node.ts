@@ -106,6 +106,12 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
     (result) => ({ digest: result.digest.toHex() }),
   );
   if (changed) log.info("configuration sealed", { config_digest: digest.toHex() });
+  const tls = config.tlsListen === undefined
+    ? undefined
+    : await step("tls", () => openTls(config, config.tlsListen, store), ({ current }) => ({
+      certificate_ends: new Date(current.notAfterMs).toISOString(),
+    }));
+  // Last: the simulation hashes the program meanwhile, off this thread.
   const measurement = await step("measurement", () => tee.measurement(), (value) => ({
     measurement: value.toHex(),
   }));
@@ -117,11 +123,6 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
     sealPolicies: tee.sealer?.policies,
     attests: tee.attester !== undefined,
   };
-  const tls = config.tlsListen === undefined
-    ? undefined
-    : await step("tls", () => openTls(config, config.tlsListen, store), ({ current }) => ({
-      certificate_ends: new Date(current.notAfterMs).toISOString(),
-    }));
   const attestor = await step("attestation", async () => {
     if (tee.attester === undefined) {
       throw new BackendError("unavailable", `${tee.kind} gives no evidence`, { kind: tee.kind });
