@@ -1,7 +1,9 @@
 /**
  * A process that writes to a store until it is killed: `store_writer.ts <folder> <round>`.
- * Tells every acknowledged write in a line of its own, after it was acknowledged.
+ * Tells every acknowledged write in a line of its own, after it was acknowledged, and the code of
+ * the error that stopped the store, if one did.
  */
+import { StoreError } from "../../store/errors.ts";
 import { openSqliteLog } from "../../store/logs/sqlite.ts";
 import { bytes, openTestStore, put } from "../fakes/test_store.ts";
 
@@ -20,21 +22,30 @@ if (import.meta.main) {
     }),
   });
   let next = 0;
+  let running = true;
   const encoder = new TextEncoder();
   await Promise.all(Array.from({ length: IN_FLIGHT }, async (_, lane) => {
-    for (;;) {
+    while (running) {
       const number = next++;
       const value = `${round}/${number}/`.padEnd(200 + (number % 7) * 300, "x");
-      await store.txn({
-        compare: [],
-        success: [
-          put("etcd", `r${round}/${number}`, value),
-          put("k8s", `r${round}/${number}`, value),
-          { type: "put", keyspace: "system", key: bytes(`lane${lane}`), value: bytes(value) },
-        ],
-        failure: [],
-      });
+      try {
+        await store.txn({
+          compare: [],
+          success: [
+            put("etcd", `r${round}/${number}`, value),
+            put("k8s", `r${round}/${number}`, value),
+            { type: "put", keyspace: "system", key: bytes(`lane${lane}`), value: bytes(value) },
+          ],
+          failure: [],
+        });
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        if (running) Deno.stdout.writeSync(encoder.encode(`stopped ${error.code}\n`));
+        running = false;
+        return;
+      }
       Deno.stdout.writeSync(encoder.encode(`${number}\n`));
     }
   }));
+  await store[Symbol.asyncDispose]();
 }
