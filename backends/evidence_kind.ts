@@ -46,13 +46,19 @@ function evidenceKind(bytes: Bytes): TeeType | undefined {
   if ((magic >>> 8) === 0x8444a1) return "NITRO";
   const version = view.getUint16(0, true);
   const next = view.getUint16(2, true);
-  if (next === 0 && version >= 1 && version < 64 && bytes.length >= REPORT_BYTES) return "SEV";
+  if (next === 0 && version >= 1 && version < 64 && looksLikeSnpReport(bytes, view)) return "SEV";
   if (version >= 3 && version <= 5 && (next === 2 || next === 3) && bytes.length >= 436) {
     const tee = view.getUint32(4, true);
     if (tee === 0) return "SGX";
     if (tee === 0x81) return "TDX";
   }
   return undefined;
+}
+
+/** By length; an extended report by what its fields must be: policy bit 17, signature algorithm 1. */
+function looksLikeSnpReport(bytes: Bytes, view: DataView): boolean {
+  if (bytes.length <= REPORT_BYTES) return bytes.length === REPORT_BYTES;
+  return (view.getUint8(0x0a) & 2) !== 0 && view.getUint32(0x34, true) === 1;
 }
 
 /** Azure's wrapper of a TDX machine goes along with the quote; of an SNP machine it is the evidence. */

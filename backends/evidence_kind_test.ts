@@ -57,6 +57,8 @@ for (
       "hcl_report.bin": "hcl-report",
       "root_ca_crl.der": "crl",
       "collateral.json": "collateral",
+      "ccel_data.bin": "collateral",
+      "ccel_table.bin": "collateral",
     },
   })
 ) {

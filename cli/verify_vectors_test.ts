@@ -95,3 +95,18 @@ testVectors("nitro", "policy init and verify agree with the manifest", async (ve
   const { crypto, default_policy: verdict } = vector.manifest.verdict;
   assertEquals(code, crypto === "valid" && verdict === "accept" ? 0 : 1, out);
 });
+
+for (const family of ["sgx", "tdx"]) {
+  testVectors(
+    family,
+    "policy init and verify agree with the manifest, with full collateral",
+    async (vector) => {
+      const data =
+        /"report_?data":"([0-9a-f]{128})"/i.exec(JSON.stringify(vector.manifest.expected))?.[1] ??
+          "";
+      const expect = ["--report-data", data];
+      await judge(vector, { evidence: "quote.bin", others: ["collateral.json"], expect });
+    },
+    ({ files }) => files.includes("collateral.json"),
+  );
+}
