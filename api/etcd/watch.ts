@@ -7,7 +7,13 @@ import { StoreError, type Watcher } from "../../store/mod.ts";
 import { type EtcdContext, headerOf, REQUEST_OVERHEAD_BYTES } from "./context.ts";
 import { type CallListener, type Method, type ServerCall, streaming } from "./grpc/server.ts";
 import { type WatchCreateRequest, WatchRequest, WatchResponse } from "./messages.ts";
-import { type HubSubscriber, SharedEvent, type WatchHub, WatchRange } from "./watch_hub.ts";
+import {
+  EventGroup,
+  type HubSubscriber,
+  SharedEvent,
+  type WatchHub,
+  WatchRange,
+} from "./watch_hub.ts";
 import { fragments, WatchEncoder } from "./watch_encoder.ts";
 
 /** etcd's id of "no watch". */
@@ -83,7 +89,7 @@ export class WatchStream implements CallListener<WatchRequest> {
     }
     const revision = this.#context.store.revision("etcd");
     const watch = new Watch(id, range, request, this.#hub, {
-      send: (w, at, events) => this.#send(w, at, events),
+      send: (w, group) => this.#send(w, group),
       slow: () => this.#call.bufferedBytes > this.#context.limits.watchBufferBytes,
       drained: () => this.#waitForDrain(),
       watch: (w, from) =>
@@ -147,29 +153,29 @@ export class WatchStream implements CallListener<WatchRequest> {
     }));
   }
 
-  #send(watch: Watch, revision: number, events: readonly SharedEvent[]): void {
+  #send(watch: Watch, group: EventGroup): void {
     const { prevKv, fragment } = watch.request;
+    if (!fragment) return this.#sendGroup(watch, group, false);
     const maxBytes = this.#context.limits.maxRequestBytes + REQUEST_OVERHEAD_BYTES;
-    const groups = fragment ? fragments(events, prevKv, maxBytes) : [events];
-    for (const [i, group] of groups.entries()) {
-      const more = i < groups.length - 1;
-      this.#call.sendAs(
-        () =>
-          this.#encoder.events(
-            watch.encodedId,
-            revision,
-            group.map((event) => event.encoded(prevKv)),
-            more,
-          ),
-        () =>
-          WatchResponse.of({
-            header: headerOf(this.#context, revision),
-            watchId: watch.id,
-            fragment: more,
-            events: group.map((event) => event.message(prevKv)),
-          }),
-      );
+    const parts = fragments(group.events, prevKv, maxBytes);
+    if (parts.length === 1) return this.#sendGroup(watch, group, false);
+    for (const [i, events] of parts.entries()) {
+      this.#sendGroup(watch, new EventGroup(group.revision, events), i < parts.length - 1);
     }
+  }
+
+  #sendGroup(watch: Watch, group: EventGroup, fragment: boolean): void {
+    const { prevKv } = watch.request;
+    this.#call.sendAs(
+      () => this.#encoder.framed(watch.encodedId, group, prevKv, fragment),
+      () =>
+        WatchResponse.of({
+          header: headerOf(this.#context, group.revision),
+          watchId: watch.id,
+          fragment,
+          events: group.events.map((event) => event.message(prevKv)),
+        }),
+    );
   }
 
   #waitForDrain(): Promise<void> {
@@ -222,7 +228,7 @@ export class WatchStream implements CallListener<WatchRequest> {
 
 /** What a watch needs of its stream. */
 interface WatchPort {
-  send(watch: Watch, revision: number, events: readonly SharedEvent[]): void;
+  send(watch: Watch, group: EventGroup): void;
   /** The client has too much waiting for it. */
   slow(): boolean;
   drained(): Promise<void>;
@@ -234,7 +240,7 @@ interface WatchPort {
 
 class Watch implements HubSubscriber {
   readonly id: bigint;
-  readonly encodedId: Uint8Array;
+  readonly encodedId: Uint8Array<ArrayBuffer>;
   readonly range: WatchRange;
   readonly request: WatchCreateRequest;
   readonly #hub: WatchHub;
@@ -290,15 +296,15 @@ class Watch implements HubSubscriber {
     this.#history?.close();
   }
 
-  onEvents(revision: number, events: readonly SharedEvent[]): void {
-    if (this.#stopped || revision < this.#next) return;
+  onEvents(group: EventGroup): void {
+    if (this.#stopped || group.revision < this.#next) return;
     if (this.#port.slow()) {
       // The history has this revision too: read it there when the client has caught up.
       this.#leaveHub();
       this.#readHistory();
       return;
     }
-    this.#deliver(revision, events);
+    this.#deliver(group);
   }
 
   onFailure(error: unknown): void {
@@ -306,14 +312,19 @@ class Watch implements HubSubscriber {
     this.#port.failed(this, error);
   }
 
-  #deliver(revision: number, events: readonly SharedEvent[]): void {
+  #deliver(group: EventGroup): void {
+    const { revision, events } = group;
     this.#next = revision + 1;
-    const wanted = this.#noPut || this.#noDelete
-      ? events.filter(({ event }) => !(event.type === "put" ? this.#noPut : this.#noDelete))
-      : events;
+    if (!this.#noPut && !this.#noDelete) {
+      this.#quiet = false;
+      return this.#port.send(this, group);
+    }
+    const wanted = events.filter(({ event }) =>
+      !(event.type === "put" ? this.#noPut : this.#noDelete)
+    );
     if (wanted.length === 0) return;
     this.#quiet = false;
-    this.#port.send(this, revision, wanted);
+    this.#port.send(this, new EventGroup(revision, wanted));
   }
 
   #joinHub(): void {
@@ -342,7 +353,7 @@ class Watch implements HubSubscriber {
     this.#history = history;
     for await (const { revision, events } of history) {
       if (this.#stopped) return;
-      this.#deliver(revision, events.map((event) => new SharedEvent(event)));
+      this.#deliver(new EventGroup(revision, events.map((event) => new SharedEvent(event))));
       while (!this.#stopped && this.#port.slow()) await this.#port.drained();
       if (this.#stopped || revision !== this.#port.newest()) continue;
       // Caught up: what comes now comes over the hub. Leaving the loop takes a moment, so join first.

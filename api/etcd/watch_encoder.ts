@@ -2,55 +2,64 @@
 import type { Bytes } from "../../backends/mod.ts";
 import { type Identity, WatchResponse } from "./messages.ts";
 import { WIRE, Writer } from "./protobuf/wire.ts";
-import type { SharedEvent } from "./watch_hub.ts";
+import { PREFIX_BYTES } from "./grpc/framing.ts";
+import { writeU32 } from "./http2/frames.ts";
+import type { EventGroup, SharedEvent } from "./watch_hub.ts";
 
-const FIELD = { watchId: 2, fragment: 7, events: 11 } as const;
+const FIELD = { watchId: 2, fragment: 7 } as const;
 /** Tag and length of an event, and what stands before the events. */
 const EVENT_OVERHEAD_BYTES = 6;
 const RESPONSE_OVERHEAD_BYTES = 64;
 
+/** Puts responses together from parts that many watches share. One per stream. */
 export class WatchEncoder {
   readonly #identity: Identity;
-  readonly #writer = new Writer();
+  /** The header of the revision last sent. */
+  #revision = -1;
+  #header: Bytes = new Uint8Array(0);
 
   constructor(identity: Identity) {
     this.#identity = identity;
   }
 
-  /** The varint of a watch id, made once per watch. */
+  /** The `watch_id` field, made once per watch; 0 is left out. */
   static encodeId(id: bigint): Bytes {
     const writer = new Writer(16);
-    writer.bigVarint(id);
+    if (id !== 0n) {
+      writer.bigVarint(id);
+      writer.tag(FIELD.watchId, WIRE.varint);
+    }
     return writer.finish();
   }
 
-  events(
-    encodedId: Uint8Array,
-    revision: number,
-    events: readonly Uint8Array[],
-    fragment: boolean,
-  ): Bytes {
-    const writer = this.#writer;
-    writer.reset();
-    for (let i = events.length - 1; i >= 0; i--) {
-      const event = events[i]!;
-      writer.raw(event);
-      writer.varint(event.length);
-      writer.tag(FIELD.events, WIRE.bytes);
-    }
+  /** A gRPC message, its prefix included: header, watch id, whether fragments follow, events. */
+  framed(encodedId: Bytes, group: EventGroup, prevKv: boolean, fragment: boolean): Bytes {
+    const header = this.#headerOf(group.revision);
+    const tail = group.tail(prevKv);
+    const length = header.length + encodedId.length + (fragment ? 2 : 0) + tail.length;
+    const out = new Uint8Array(PREFIX_BYTES + length);
+    writeU32(out, 1, length);
+    let at = PREFIX_BYTES;
+    out.set(header, at);
+    at += header.length;
+    out.set(encodedId, at);
+    at += encodedId.length;
     if (fragment) {
-      writer.byte(1);
-      writer.tag(FIELD.fragment, WIRE.varint);
+      out[at++] = FIELD.fragment << 3;
+      out[at++] = 1;
     }
-    if (encodedId.length !== 1 || encodedId[0] !== 0) {
-      writer.raw(encodedId);
-      writer.tag(FIELD.watchId, WIRE.varint);
+    out.set(tail, at);
+    return out;
+  }
+
+  #headerOf(revision: number): Bytes {
+    if (revision !== this.#revision) {
+      this.#revision = revision;
+      this.#header = WatchResponse.encode(
+        WatchResponse.of({ header: { identity: this.#identity, revision } }),
+      );
     }
-    WatchResponse.write(
-      WatchResponse.of({ header: { identity: this.#identity, revision } }),
-      writer,
-    );
-    return writer.finish();
+    return this.#header;
   }
 }
 

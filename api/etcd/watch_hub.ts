@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import type { Bytes } from "../../backends/mod.ts";
 import type { Store, Watcher, WatchEvent } from "../../store/mod.ts";
 import { Event } from "./messages.ts";
-import { Writer } from "./protobuf/wire.ts";
+import { WIRE, Writer } from "./protobuf/wire.ts";
 
 /** A key range as binary strings: one character a byte, ordered as bytes. */
 export class WatchRange {
@@ -64,6 +64,38 @@ export class SharedEvent {
   }
 }
 
+/** The events of one revision that a watch wants, with the bytes that all its watchers share. */
+export class EventGroup {
+  readonly revision: number;
+  readonly events: readonly SharedEvent[];
+  readonly #tails: (Bytes | undefined)[] = [undefined, undefined];
+
+  constructor(revision: number, events: readonly SharedEvent[]) {
+    this.revision = revision;
+    this.events = events;
+  }
+
+  /** The `events` field of a WatchResponse, encoded. */
+  tail(prevKv: boolean): Bytes {
+    const at = prevKv ? 1 : 0;
+    return this.#tails[at] ??= encodeEvents(this.events, prevKv);
+  }
+}
+
+function encodeEvents(events: readonly SharedEvent[], prevKv: boolean): Bytes {
+  const writer = new Writer(64 + events.length * 256);
+  for (let i = events.length - 1; i >= 0; i--) {
+    const event = events[i]!.encoded(prevKv);
+    writer.raw(event);
+    writer.varint(event.length);
+    writer.tag(EVENTS_FIELD, WIRE.bytes);
+  }
+  return writer.finish();
+}
+
+/** Of WatchResponse. */
+const EVENTS_FIELD = 11;
+
 function encodeEvent(event: WatchEvent, withPrevious: boolean): Bytes {
   const { key, value } = event.kv;
   const writer = new Writer(128 + key.length + value.length);
@@ -82,7 +114,7 @@ function eventMessage({ type, kv, prevKv }: WatchEvent, withPrevious: boolean): 
 export interface HubSubscriber {
   readonly range: WatchRange;
   /** Synchronous; in revision order. */
-  onEvents(revision: number, events: readonly SharedEvent[]): void;
+  onEvents(group: EventGroup): void;
   /** The store stopped. */
   onFailure(error: unknown): void;
 }
@@ -161,11 +193,14 @@ export class WatchHub {
   }
 
   #publish(revision: number, events: readonly SharedEvent[]): void {
+    const all = new EventGroup(revision, events);
     for (const subscriber of [...this.#ranges]) {
-      const wanted = events.length === 1
-        ? (subscriber.range.covers(events[0]!.key) ? events : [])
-        : events.filter(({ key }) => subscriber.range.covers(key));
-      if (wanted.length > 0) subscriber.onEvents(revision, wanted);
+      const { range } = subscriber;
+      if (events.every(({ key }) => range.covers(key))) subscriber.onEvents(all);
+      else {
+        const wanted = events.filter(({ key }) => range.covers(key));
+        if (wanted.length > 0) subscriber.onEvents(new EventGroup(revision, wanted));
+      }
     }
     if (this.#single.size === 0) return;
     // A transaction may delete and put one key: a subscriber gets its events together.
@@ -177,9 +212,8 @@ export class WatchHub {
       else list.push(event);
     }
     for (const [key, list] of byKey) {
-      for (const subscriber of [...this.#single.get(key) ?? []]) {
-        subscriber.onEvents(revision, list);
-      }
+      const group = list.length === events.length ? all : new EventGroup(revision, list);
+      for (const subscriber of [...this.#single.get(key) ?? []]) subscriber.onEvents(group);
     }
   }
 

@@ -4,6 +4,9 @@ export interface ReferenceEtcd extends AsyncDisposable {
   readonly host: string;
   readonly port: number;
   readonly version: string;
+  readonly pid: number;
+  /** Its data directory lies in it. */
+  readonly directory: string;
 }
 
 /** NAUTILUS_TEST_ETCD names another etcd binary. */
@@ -60,6 +63,8 @@ export async function startReferenceEtcd(flags: readonly string[] = []): Promise
     host: "127.0.0.1",
     port,
     version,
+    pid: process.pid,
+    directory,
     async [Symbol.asyncDispose]() {
       const died = ended;
       if (!died) process.kill("SIGKILL");

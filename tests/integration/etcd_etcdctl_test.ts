@@ -5,7 +5,6 @@ import { type OwnEtcd, startOwnEtcd } from "../etcd/own.ts";
 import { etcdctlMissing } from "../etcd/reference.ts";
 
 const missing = await etcdctlMissing();
-if (missing !== undefined) console.warn(`etcdctl tests skipped: ${missing}`);
 
 interface Output {
   readonly code: number;
@@ -39,7 +38,7 @@ async function done(own: OwnEtcd, args: readonly string[], stdin = ""): Promise<
 
 function test(name: string, fn: (own: OwnEtcd) => Promise<void>): void {
   Deno.test({
-    name: `etcdctl ${name}`,
+    name: `etcdctl ${name}` + (missing === undefined ? "" : `: ${missing}`),
     ignore: missing !== undefined,
     async fn() {
       await using own = await startOwnEtcd({ clock: () => performance.now() });

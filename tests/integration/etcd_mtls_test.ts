@@ -22,7 +22,6 @@ import { openTestStore } from "../fakes/test_store.ts";
 
 const random = (length: number) => crypto.getRandomValues(new Uint8Array(length));
 const ctlMissing = await etcdctlMissing();
-if (ctlMissing !== undefined) console.warn(`etcdctl over TLS skipped: ${ctlMissing}`);
 
 interface Credentials {
   readonly name: string;
@@ -142,7 +141,7 @@ Deno.test("POST client-certificates wants the admin and names the field that is 
 });
 
 Deno.test({
-  name: "etcdctl works over mutual TLS",
+  name: "etcdctl works over mutual TLS" + (ctlMissing === undefined ? "" : `: ${ctlMissing}`),
   ignore: ctlMissing !== undefined,
   async fn() {
     await using store = await openTestStore();

@@ -19,8 +19,8 @@ import { CODE, GrpcError } from "./status.ts";
 export interface ServerCall<Response> {
   /** Queues a message; nothing happens on a call that is over. */
   send(response: Response): void;
-  /** The same in the form that the client takes: encoded (without the gRPC prefix), or as a value. */
-  sendAs(encoded: () => Uint8Array, value: () => Response): void;
+  /** The same in the form that the client takes: a whole gRPC message with its prefix, or a value. */
+  sendAs(framed: () => Bytes, value: () => Response): void;
   /** Bytes queued that the client did not take yet. */
   readonly bufferedBytes: number;
   /** Aborted when the call is over, whoever ended it. */
@@ -153,7 +153,7 @@ export function streaming<Request, Response>(
       open(call) {
         const listener = open({
           send: (value) => call.send(response.toJson(value)),
-          sendAs: (_encoded, value) => call.send(response.toJson(value())),
+          sendAs: (_framed, value) => call.send(response.toJson(value())),
           get bufferedBytes() {
             return call.bufferedBytes;
           },
@@ -172,11 +172,7 @@ export function streaming<Request, Response>(
     open(call) {
       const listener = open({
         send: (value) => call.sendFramed(encodeFramed(response, value, writer)),
-        sendAs(encoded) {
-          writer.reset();
-          writer.raw(encoded());
-          call.sendFramed(frameWriter(writer));
-        },
+        sendAs: (framed) => call.sendFramed(framed()),
         get bufferedBytes() {
           return call.stream.bufferedBytes;
         },
