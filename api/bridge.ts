@@ -3,6 +3,7 @@
  * ask for client certificates and send trailers; Deno.serve can do none of these.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Bytes } from "../backends/mod.ts";
 import type { Connection } from "./http.ts";
 
 /** The part of an app that is served. */
@@ -65,6 +66,7 @@ async function serve(
   const connection: Connection = {
     remoteAddress: incoming.socket.remoteAddress ?? "",
     encrypted: options.encrypted,
+    readBody: (limit) => readBody(incoming, limit),
     disconnected() {
       if (controller === undefined) {
         controller = new AbortController();
@@ -93,48 +95,37 @@ function toRequest(incoming: IncomingMessage, target: string): Request {
   const raw = incoming.rawHeaders;
   for (let i = 0; i + 1 < raw.length; i += 2) headers.append(raw[i] ?? "", raw[i + 1] ?? "");
   const method = incoming.method ?? "GET";
-  const hasBody = method !== "GET" && method !== "HEAD" &&
-    (incoming.headers["content-length"] !== undefined ||
-      incoming.headers["transfer-encoding"] !== undefined);
   // The host of the URL is ours: what a client says in Host decides nothing here.
   return new Request(`http://localhost${target}`, {
     method,
     headers,
-    ...(hasBody ? { body: bodyStream(incoming) } : {}),
   });
 }
 
-/** Chunks as they are asked for: a body that nobody reads stays in the kernel. */
-function bodyStream(incoming: IncomingMessage): ReadableStream<Uint8Array> {
-  let settled = false;
-  return new ReadableStream<Uint8Array>({
-    start(controller) {
-      incoming.pause();
-      incoming.on("data", (chunk: Uint8Array) => {
-        if (settled) return;
-        controller.enqueue(new Uint8Array(chunk));
-        incoming.pause();
-      });
-      incoming.once("end", () => {
-        if (settled) return;
-        settled = true;
-        controller.close();
-      });
-      const broken = () => {
-        if (settled) return;
-        settled = true;
-        controller.error(new Error("the client broke off"));
-      };
-      incoming.once("error", broken);
-      incoming.once("close", broken);
-    },
-    pull() {
-      incoming.resume();
-    },
-    cancel() {
-      settled = true;
-    },
-  }, { highWaterMark: 0 });
+/** Reads what comes, until it is all there or more than `limit`. */
+function readBody(incoming: IncomingMessage, limit: number): Promise<Bytes | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<Bytes | undefined>();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  incoming.on("data", (chunk: Uint8Array) => {
+    length += chunk.length;
+    if (length > limit) resolve(undefined);
+    else chunks.push(chunk);
+  });
+  incoming.once("end", () => {
+    const out = new Uint8Array(length);
+    let offset = 0;
+    for (const chunk of chunks) {
+      out.set(chunk, offset);
+      offset += chunk.length;
+    }
+    resolve(out);
+  });
+  const broken = () => reject(new Error("the client broke off"));
+  if (incoming.destroyed && !incoming.complete) broken();
+  incoming.once("error", broken);
+  incoming.once("close", broken);
+  return promise;
 }
 
 async function send(

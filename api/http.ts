@@ -10,6 +10,11 @@ export interface Connection {
   readonly encrypted: boolean;
   /** Aborted when the client goes away before the answer is complete. */
   disconnected(): AbortSignal;
+  /**
+   * The body, straight from the socket. Undefined where it is longer than `limit`; rejects where the
+   * client breaks off. Absent where only the Request has it.
+   */
+  readBody?(limit: number): Promise<Bytes | undefined>;
 }
 
 export interface ApiEnv {
@@ -31,6 +36,14 @@ export async function readBody(c: ApiContext, limit: number): Promise<Bytes> {
     });
   const declared = c.req.header("content-length");
   if (declared !== undefined && Number(declared) > limit) throw tooLarge();
+  const connection = c.env?.connection;
+  if (connection?.readBody !== undefined) {
+    const bytes = await connection.readBody(limit).catch((cause: unknown) => {
+      throw new ApiProblem(400, "body_incomplete", "the body broke off", { cause });
+    });
+    if (bytes === undefined) throw tooLarge();
+    return bytes;
+  }
   const { body } = c.req.raw;
   if (body === null) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];

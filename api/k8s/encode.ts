@@ -1,5 +1,6 @@
 /** Outcomes as bytes: objects are never parsed on the way out. */
 import type { Bytes } from "../../backends/mod.ts";
+import { prefixLength } from "./objects.ts";
 import type { K8sOutcome, ListOutcome } from "./request.ts";
 import { apiVersionOf } from "./resources.ts";
 
@@ -35,18 +36,17 @@ function encodeList(list: ListOutcome): Bytes {
       JSON.stringify(listMeta(list))
     },"items":[`,
   );
-  const items = list.items.map((item) => item.json());
-  const commas = Math.max(0, items.length - 1);
-  const out = new Uint8Array(
-    items.reduce((sum, item) => sum + item.length, head.length + commas + 2),
-  );
+  const commas = Math.max(0, list.items.length - 1);
+  let length = head.length + commas + 2;
+  for (const item of list.items) length += item.jsonLength;
+  const out = new Uint8Array(length);
   out.set(head, 0);
   let offset = head.length;
-  items.forEach((item, i) => {
-    if (i > 0) out[offset++] = 0x2c;
-    out.set(item, offset);
-    offset += item.length;
-  });
+  const prefix = prefixLength(resource);
+  for (const item of list.items) {
+    if (offset > head.length) out[offset++] = 0x2c; // comma
+    offset = item.writeJson(out, offset, prefix);
+  }
   out.set(encoder.encode("]}"), offset);
   return out;
 }

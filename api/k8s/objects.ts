@@ -149,11 +149,17 @@ function checkMeta(meta: SubmittedObject["metadata"], resource: ResourceDefiniti
 }
 
 const encoder = new TextEncoder();
+const RESOURCE_VERSION = encoder.encode('"resourceVersion":"');
 const decoder = new TextDecoder();
 
 /** What the stored bytes of a kind begin with; the resource version is spliced in right after it. */
 function storedPrefix(resource: ResourceDefinition): string {
   return `{"apiVersion":"${apiVersionOf(resource)}","kind":"${resource.kind}","metadata":{`;
+}
+
+/** Where in the stored bytes of a kind the resource version goes. */
+export function prefixLength(resource: ResourceDefinition): number {
+  return storedPrefix(resource).length;
 }
 
 /** Bytes to store: JSON without the resource version, beginning with `storedPrefix`. */
@@ -172,21 +178,32 @@ export function encodeStored(object: KubernetesObject, resource: ResourceDefinit
  */
 export class StoredObject {
   readonly resource: ResourceDefinition;
-  readonly key: string;
   /** The revision that last changed it: its resource version. */
   readonly revision: number;
   readonly #value: Bytes;
+  #key: string | Bytes;
   #json: Bytes | undefined;
 
-  constructor(resource: ResourceDefinition, key: string, revision: number, value: Bytes) {
+  constructor(
+    resource: ResourceDefinition,
+    key: string | Bytes,
+    revision: number,
+    value: Bytes,
+  ) {
     this.resource = resource;
-    this.key = key;
+    this.#key = key;
     this.revision = revision;
     this.#value = value;
   }
 
   static of(resource: ResourceDefinition, kv: KeyValue): StoredObject {
-    return new StoredObject(resource, decoder.decode(kv.key), kv.modRevision, kv.value);
+    return new StoredObject(resource, kv.key, kv.modRevision, kv.value);
+  }
+
+  /** Key in the `k8s` keyspace. */
+  get key(): string {
+    if (typeof this.#key !== "string") this.#key = decoder.decode(this.#key);
+    return this.#key;
   }
 
   /** The bytes as stored, without a resource version. */
@@ -194,16 +211,38 @@ export class StoredObject {
     return this.#value;
   }
 
-  /** The object as JSON with its resource version. */
+  /** Length of `json()` in bytes. */
+  get jsonLength(): number {
+    return this.#value.length + RESOURCE_VERSION.length + String(this.revision).length + 2;
+  }
+
+  /** The object as JSON with its resource version; made once, for all who watch it. */
   json(): Bytes {
-    if (this.#json !== undefined) return this.#json;
-    const head = storedPrefix(this.resource).length;
-    const insert = encoder.encode(`"resourceVersion":"${this.revision}",`);
-    const out = new Uint8Array(this.#value.length + insert.length);
-    out.set(this.#value.subarray(0, head), 0);
-    out.set(insert, head);
-    out.set(this.#value.subarray(head), head + insert.length);
-    return this.#json = out;
+    if (this.#json === undefined) {
+      this.#json = new Uint8Array(this.jsonLength);
+      this.writeJson(this.#json, 0, storedPrefix(this.resource).length);
+    }
+    return this.#json;
+  }
+
+  /**
+   * Writes what `json()` gives at `offset`.
+   *
+   * @param head length of the kind's prefix, see `prefixLength`
+   * @returns the offset after it.
+   */
+  writeJson(out: Uint8Array, offset: number, head: number): number {
+    const value = this.#value;
+    out.set(head === value.length ? value : value.subarray(0, head), offset);
+    let at = offset + head;
+    out.set(RESOURCE_VERSION, at);
+    at += RESOURCE_VERSION.length;
+    const digits = String(this.revision);
+    for (let i = 0; i < digits.length; i++) out[at++] = digits.charCodeAt(i);
+    out[at++] = 0x22; // quote
+    out[at++] = 0x2c; // comma
+    out.set(value.subarray(head), at);
+    return at + value.length - head;
   }
 
   /** A fresh parsed copy, with its resource version. */
