@@ -252,29 +252,17 @@ export class SqliteEngine {
   #writable(): DatabaseSync {
     if (this.#closed) throw new StoreError("closed", "the log was closed");
     if (this.#statements !== undefined) return this.#database!;
-    const created = !isThere(this.#path);
-    if (!created) this.#readable();
+    if (isThere(this.#path)) this.#readable();
+    else createDatabase(this.#path);
     this.#release();
-    if (created) Deno.openSync(this.#path, { createNew: true, write: true, mode: 0o600 }).close();
     const database = new DatabaseSync(this.#path, { allowExtension: false });
     this.#database = database;
-    if (created) {
-      database.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
-      database.exec("PRAGMA auto_vacuum = INCREMENTAL");
-    }
     database.exec("PRAGMA locking_mode = EXCLUSIVE");
     database.exec("PRAGMA journal_mode = WAL");
     database.exec("PRAGMA synchronous = FULL");
     database.exec(`PRAGMA wal_autocheckpoint = ${WAL_PAGES}`);
     database.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
     harden(database);
-    if (created) {
-      database.exec("BEGIN IMMEDIATE");
-      for (const statement of SCHEMA) database.exec(statement);
-      database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
-      database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
-      database.exec("COMMIT");
-    }
     checkSchema(database, this.#path);
     this.#statements = {
       insert: database.prepare("INSERT INTO records (position, tag, rest) VALUES (?, ?, ?)"),
@@ -314,6 +302,33 @@ export class SqliteEngine {
       throw ioError(`the log ${this.#path} failed`, error);
     }
   }
+}
+
+/** Whole and empty under its name, or not there: a crash in between leaves nothing in the way. */
+function createDatabase(path: string): void {
+  const temporary = `${path}.new`;
+  for (const suffix of ["", "-journal", "-wal", "-shm"]) {
+    if (isThere(temporary + suffix)) Deno.removeSync(temporary + suffix);
+  }
+  Deno.openSync(temporary, { createNew: true, write: true, mode: 0o600 }).close();
+  const database = new DatabaseSync(temporary, { allowExtension: false });
+  try {
+    database.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
+    database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+    database.exec("PRAGMA synchronous = FULL");
+    database.exec("BEGIN IMMEDIATE");
+    for (const statement of SCHEMA) database.exec(statement);
+    database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
+    database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+    database.exec("COMMIT");
+    // For good: with a rollback journal a crash could leave a file that only a writer can read.
+    database.exec("PRAGMA journal_mode = WAL");
+  } finally {
+    database.close();
+  }
+  Deno.renameSync(temporary, path);
+  using folder = Deno.openSync(path.replace(/[^/]*$/, "") || ".");
+  folder.syncSync();
 }
 
 function changeChunk(statements: Statements, change: CheckpointChange): void {

@@ -11,6 +11,7 @@ const IN_FLIGHT = 16;
 
 if (import.meta.main) {
   const [folder, round] = Deno.args;
+  const encoder = new TextEncoder();
   const store = await openTestStore({
     log: openSqliteLog({
       path: `${folder}/store.db`,
@@ -20,10 +21,13 @@ if (import.meta.main) {
           name,
         }),
     }),
+  }).catch((error) => {
+    if (!(error instanceof StoreError)) throw error;
+    Deno.stdout.writeSync(encoder.encode(`stopped ${error.code}\n`));
+    Deno.exit(0);
   });
   let next = 0;
   let running = true;
-  const encoder = new TextEncoder();
   await Promise.all(Array.from({ length: IN_FLIGHT }, async (_, lane) => {
     while (running) {
       const number = next++;
