@@ -11,6 +11,7 @@ import type { ChainEvent, K8sRequestFromChain } from "../sui/chain_event.ts";
 import type { ChainDelivery, CursorStore } from "../sui/events.ts";
 import type { Clock } from "./deps.ts";
 import { requestFromChain } from "./k8s/chain_request.ts";
+import { prefixRange } from "./k8s/keys.ts";
 import type { K8sOutcome, Planned } from "./k8s/request.ts";
 import type { K8sService } from "./k8s/service.ts";
 import { StatusError } from "./k8s/status.ts";
@@ -40,6 +41,16 @@ export interface EventResult {
   readonly change?: { readonly status: string; readonly key: string };
 }
 
+/** A result with where and when it came to be. */
+export interface StoredResult {
+  /** `<transaction digest>/<event index>`. */
+  readonly event: string;
+  /** Decimal. */
+  readonly checkpoint: string;
+  readonly appliedAtMs: number;
+  readonly result: EventResult;
+}
+
 export type ApplyOutcome =
   | { readonly kind: "applied"; readonly result: EventResult }
   /** The store had it already: nothing was changed. */
@@ -52,6 +63,11 @@ export interface ChainExecutor {
   apply(delivery: ChainDelivery): Promise<ApplyOutcome>;
   /** The stored result of an event; undefined where there is none. */
   result(dedupeKey: string): Promise<EventResult | undefined>;
+  /**
+   * What became of the events that carried a request id, oldest revision first; an id is the
+   * requester's to choose, so there may be several.
+   */
+  results(requestId: string): Promise<readonly StoredResult[]>;
 }
 
 const encoder = new TextEncoder();
@@ -61,6 +77,10 @@ const CURSOR_KEY = encoder.encode("/chain/cursor");
 
 /** Key of an event's result in the `system` keyspace; `<transaction digest>/<event index>` after it. */
 const EVENT_PREFIX = "/chain/events/";
+/** `<SHA-256 of the request id>/<transaction digest>/<event index>` after it, empty value. */
+const REQUEST_PREFIX = "/chain/requests/";
+/** Of one request id; requesters can use an id as often as they pay for. */
+const MAX_RESULTS = 100;
 
 /** What an event wants done, with what it comes to once it is. */
 interface Effect {
@@ -120,6 +140,7 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
       success: [
         ...effect.operations,
         { type: "put", keyspace: "system", key, value: encodeResult(delivery, result, clock()) },
+        ...indexRequest(delivery),
         putCursor(delivery.cursor),
       ],
       failure: [{ type: "range", keyspace: "system", key, keysOnly: true }],
@@ -127,6 +148,17 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
     if (response.succeeded) return { revision: response.revisions.system, result };
     const [seen] = response.responses;
     return seen?.type === "range" && seen.kvs.length > 0 ? "duplicate" : "lost";
+  }
+
+  /** Moves the cursor past an event that the store has already, or the next one's guard never fits. */
+  async function passOver({ cursor, previousCursor }: ChainDelivery): Promise<void> {
+    const response = await store.txn({
+      compare: [cursorIs(previousCursor)],
+      success: [putCursor(cursor)],
+      failure: [],
+    });
+    // It stands further on already where this very delivery came twice.
+    if (!response.succeeded && await readCursor() !== cursor) throw cursorMoved();
   }
 
   async function readCursor(): Promise<string | undefined> {
@@ -151,8 +183,23 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
       const [kv] = (await store.range("system", { key })).kvs;
       if (kv === undefined) return undefined;
       // Our own bytes, authenticated by the store.
-      const stored: { readonly result: EventResult } = JSON.parse(decoder.decode(kv.value));
-      return stored.result;
+      return decodeResult(dedupeKey, kv.value).result;
+    },
+    async results(requestId) {
+      const prefix = requestPrefix(requestId);
+      const { kvs } = await store.range("system", {
+        ...prefixRange(prefix),
+        limit: MAX_RESULTS,
+        keysOnly: true,
+      });
+      const found = await Promise.all(kvs.map(async ({ key }) => {
+        const event = decoder.decode(key).slice(prefix.length);
+        const [kv] = (await store.range("system", { key: encoder.encode(EVENT_PREFIX + event) }))
+          .kvs;
+        return kv === undefined ? [] : [{ revision: kv.modRevision, event, value: kv.value }];
+      }));
+      return found.flat().sort((a, b) => a.revision - b.revision)
+        .map(({ event, value }) => decodeResult(event, value));
     },
     async apply(delivery) {
       const { event } = delivery;
@@ -172,7 +219,10 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
           });
           done = await commit(delivery, effect);
         }
-        if (done === "duplicate") return { kind: "duplicate" };
+        if (done === "duplicate") {
+          await passOver(delivery);
+          return { kind: "duplicate" };
+        }
         if (done === "lost") {
           if (await readCursor() !== delivery.previousCursor) throw cursorMoved();
           continue;
@@ -282,6 +332,29 @@ function cursorIs(cursor: string | undefined): Compare {
       result: "equal",
       operand: encoder.encode(cursor),
     };
+}
+
+/** Makes the result findable by the id that the requester gave it. */
+function indexRequest({ event, dedupeKey }: ChainDelivery): Operation[] {
+  if (event.kind !== "k8s_request" || event.request.requestId === undefined) return [];
+  const key = encoder.encode(requestPrefix(event.request.requestId) + dedupeKey);
+  return [{ type: "put", keyspace: "system", key, value: new Uint8Array(0) }];
+}
+
+/** Hashed: an id may be any text of any length. */
+function requestPrefix(requestId: string): string {
+  return `${REQUEST_PREFIX}${sha256(encoder.encode(requestId)).toHex()}/`;
+}
+
+function decodeResult(event: string, value: Bytes): StoredResult {
+  // Our own bytes, authenticated by the store.
+  const stored: {
+    readonly checkpoint: string;
+    readonly applied_at_ms: number;
+    readonly result: EventResult;
+  } = JSON.parse(decoder.decode(value));
+  const { checkpoint, applied_at_ms: appliedAtMs, result } = stored;
+  return { event, checkpoint, appliedAtMs, result };
 }
 
 function encodeResult(delivery: ChainDelivery, result: EventResult, now: number): Bytes {

@@ -86,6 +86,33 @@ Deno.test("apply() of the same event again changes nothing", async () => {
   assertEquals(api.store.head().sequence, sequence);
 });
 
+Deno.test("apply() of an event under a later cursor changes nothing but the cursor", async () => {
+  await using api = await testApi({ grants: [GRANT] });
+  const first = delivery(request(), undefined);
+  await api.executor.apply(first);
+  const revision = api.store.revision("k8s");
+  const again = { ...delivery(request(), first.cursor), dedupeKey: first.dedupeKey };
+  assertEquals(await api.executor.apply(again), { kind: "duplicate" });
+  assertEquals(await api.executor.cursorStore.load(), again.cursor);
+  assertEquals(api.store.revision("k8s"), revision);
+  const next = delivery(request({ name: "c", resource: "cm", payload: "{}" }), again.cursor);
+  assertEquals((await api.executor.apply(next)).kind, "applied");
+  const stray = { ...delivery(request(), "elsewhere"), dedupeKey: first.dedupeKey };
+  await assertRejects(() => api.executor.apply(stray), Error, "cursor");
+});
+
+Deno.test("results() finds what became of a request by its id, every time it was used", async () => {
+  await using api = await testApi({ grants: [GRANT] });
+  assertEquals(await api.executor.results("r-1"), []);
+  await apply(api, request());
+  await apply(api, request());
+  await apply(api, request({ requestId: "r-10", name: "d" }));
+  const results = await api.executor.results("r-1");
+  assertEquals(results.map(({ result }) => result.code), [201, 409]);
+  assertMatch(results[0]?.event ?? "", /^digest\d+\/0$/);
+  assertEquals(results[0]?.checkpoint, "7");
+});
+
 Deno.test("apply() refuses to go on from a cursor that is not the stored one", async () => {
   await using api = await testApi({ grants: [GRANT] });
   await api.executor.apply(delivery(request(), undefined));
