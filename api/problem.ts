@@ -11,6 +11,8 @@ export interface ProblemOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Never shown to the client; for the log. */
   readonly cause?: unknown;
+  /** Something failed here, and an operator should hear of it; otherwise it is an answer like any other. */
+  readonly isFault?: boolean;
 }
 
 /** A refusal or failure with the HTTP status it is answered with and a stable code. */
@@ -22,6 +24,7 @@ export class ApiProblem extends Error {
   readonly hint: string | undefined;
   readonly retryAfterSeconds: number | undefined;
   readonly headers: Readonly<Record<string, string>>;
+  readonly isFault: boolean;
 
   constructor(status: number, code: string, detail: string, options: ProblemOptions = {}) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
@@ -31,6 +34,7 @@ export class ApiProblem extends Error {
     this.hint = options.hint;
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.headers = options.headers ?? {};
+    this.isFault = options.isFault ?? false;
   }
 }
 

@@ -12,11 +12,11 @@ export function answerError(log: Logger): (error: Error, c: ApiContext) => Respo
   return (error, c) => {
     const known = asProblem(error);
     const requestId = c.get("requestId");
-    if (known.status >= 500) {
+    if (known instanceof ApiProblem && known.isFault) {
       log.error("{method} {path} failed: {error}", {
         method: c.req.method,
         path: c.req.path,
-        error,
+        error: known.cause ?? known,
         request_id: requestId,
         status: known.status,
       });
@@ -83,6 +83,7 @@ function asProblem(error: unknown): Known {
     return new ApiProblem(503, "store_unavailable", "the store cannot answer now", {
       retryAfterSeconds: 10,
       cause: error,
+      isFault: true,
     });
   }
   if (error instanceof BackendError) {
@@ -90,10 +91,12 @@ function asProblem(error: unknown): Known {
     return new ApiProblem(status, `tee_${error.code}`, "the TEE did not answer as it should", {
       retryAfterSeconds: 5,
       cause: error,
+      isFault: status === 503,
     });
   }
   return new ApiProblem(500, "internal", "something failed here that should not have", {
     hint: "the log has it under this request id",
     cause: error,
+    isFault: true,
   });
 }
