@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { ETCD_CLUSTER_VERSION, ETCD_VERSION } from "./context.ts";
 import { toGrpcError } from "./errors.ts";
-import type { JsonMethod, Method } from "./grpc/server.ts";
+import type { JsonMethod, Method } from "./grpc/method.ts";
 import { CODE, GrpcError } from "./grpc/status.ts";
 import { ProtobufError } from "./protobuf/wire.ts";
 

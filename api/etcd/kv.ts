@@ -1,7 +1,7 @@
 /** The KV service. */
 import { type EtcdContext, headerOf } from "./context.ts";
 import { etcdError } from "./errors.ts";
-import { type Method, unary, type UnaryContext } from "./grpc/server.ts";
+import { type Method, unary, type UnaryContext } from "./grpc/method.ts";
 import {
   CompactionRequest,
   CompactionResponse,

@@ -7,7 +7,7 @@ import {
   type ServerCall,
   streaming,
   unary,
-} from "./grpc/server.ts";
+} from "./grpc/method.ts";
 import {
   LeaseGrantRequest,
   LeaseGrantResponse,

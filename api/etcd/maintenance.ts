@@ -2,7 +2,7 @@
 import type { AlarmStore } from "./alarms.ts";
 import { ETCD_VERSION, type EtcdContext, headerOf } from "./context.ts";
 import { etcdError, unsupported } from "./errors.ts";
-import { type Method, streaming, unary } from "./grpc/server.ts";
+import { type Method, streaming, unary } from "./grpc/method.ts";
 import { CODE, GrpcError } from "./grpc/status.ts";
 import { hashKeyspace } from "./hash.ts";
 import {

@@ -5,7 +5,7 @@
  */
 import { StoreError, type Watcher } from "../../store/mod.ts";
 import { type EtcdContext, headerOf, REQUEST_OVERHEAD_BYTES } from "./context.ts";
-import { type CallListener, type Method, type ServerCall, streaming } from "./grpc/server.ts";
+import { type CallListener, type Method, type ServerCall, streaming } from "./grpc/method.ts";
 import { type WatchCreateRequest, WatchRequest, WatchResponse } from "./messages.ts";
 import {
   EventGroup,

@@ -20,9 +20,9 @@ import {
   PREFACE,
   readU32,
   SETTING,
-  writeFrameHeader,
   writeU32,
 } from "./frames.ts";
+import { FrameOutput } from "./frame_output.ts";
 import { HpackDecoder } from "./hpack.ts";
 import { HpackError } from "./hpack_error.ts";
 import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
@@ -39,7 +39,6 @@ const HEADER_TABLE_BYTES = 4_096;
 /** A block is longer than its list only in exotic ways (empty fields, table updates). */
 const MAX_BLOCK_BYTES = 65_536;
 const MAX_CONTINUATIONS = 32;
-const OUT_BYTES = 32_768;
 const NO_BYTES = new Uint8Array(0);
 
 export class Http2Connection {
@@ -61,9 +60,7 @@ export class Http2Connection {
   #draining = false;
   #resets = 0;
 
-  #out = new Uint8Array(OUT_BYTES);
-  #outLength = 0;
-  #flushing = false;
+  readonly #out = new FrameOutput((bytes) => this.#toSocket(bytes));
   #congested = false;
 
   #sendWindow = DEFAULT_WINDOW_BYTES;
@@ -102,7 +99,7 @@ export class Http2Connection {
   drain(): void {
     if (this.#draining || this.#phase === "closed") return;
     this.#draining = true;
-    this.#goaway(ERROR.noError, "shutting down");
+    this.#out.goaway(this.#lastStreamId, ERROR.noError, "shutting down");
     if (this.#streams.size === 0) this.#finish();
   }
 
@@ -219,7 +216,7 @@ export class Http2Connection {
     }
     this.#received += counted;
     if (this.#received >= this.#limits.connectionWindowBytes / 2) {
-      this.#windowUpdate(0, this.#received);
+      this.#out.windowUpdate(0, this.#received);
       this.#receiveWindow += this.#received;
       this.#received = 0;
     }
@@ -289,11 +286,11 @@ export class Http2Connection {
     headers.finish();
     this.#lastStreamId = id;
     if (this.#draining || this.#streams.size >= this.#limits.maxConcurrentStreams) {
-      this.#rstStream(id, ERROR.refusedStream);
+      this.#out.rstStream(id, ERROR.refusedStream);
       return;
     }
     if (!complete || headers.malformed !== undefined) {
-      this.#rstStream(id, complete ? ERROR.protocol : ERROR.enhanceYourCalm);
+      this.#out.rstStream(id, complete ? ERROR.protocol : ERROR.enhanceYourCalm);
       this.#countReset();
       return;
     }
@@ -350,7 +347,7 @@ export class Http2Connection {
     for (let at = 0; at < payload.length; at += 6) {
       this.#onSetting((payload[at]! << 8) | payload[at + 1]!, readU32(payload, at + 2));
     }
-    this.#frame(0, FRAME.settings, FLAG.ack, 0);
+    this.#out.append(FRAME.settings, FLAG.ack, 0, NO_BYTES);
     this.#pump();
   }
 
@@ -387,7 +384,7 @@ export class Http2Connection {
   #onPing(flags: number, id: number, payload: Uint8Array): void {
     if (id !== 0) throw new ConnectionError(ERROR.protocol, "PING on a stream");
     if (payload.length !== 8) throw new ConnectionError(ERROR.frameSize, "PING length");
-    if ((flags & FLAG.ack) === 0) this.#append(FRAME.ping, FLAG.ack, 0, payload);
+    if ((flags & FLAG.ack) === 0) this.#out.append(FRAME.ping, FLAG.ack, 0, payload);
   }
 
   #onWindowUpdate(id: number, payload: Uint8Array): void {
@@ -432,9 +429,9 @@ export class Http2Connection {
       payload[i * 6 + 1] = name;
       writeU32(payload, i * 6 + 2, value);
     });
-    this.#append(FRAME.settings, 0, 0, payload);
+    this.#out.append(FRAME.settings, 0, 0, payload);
     const more = this.#limits.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
-    if (more > 0) this.#windowUpdate(0, more);
+    if (more > 0) this.#out.windowUpdate(0, more);
   }
 
   /** What streams may ask of their connection. */
@@ -442,10 +439,10 @@ export class Http2Connection {
     send: (stream) => this.#send(stream),
     block: (id, block, end) => {
       const flags = FLAG.endHeaders | (end ? FLAG.endStream : 0);
-      this.#append(FRAME.headers, flags, id, block);
+      this.#out.append(FRAME.headers, flags, id, block);
     },
-    windowUpdate: (id, bytes) => this.#windowUpdate(id, bytes),
-    reset: (id, code) => this.#rstStream(id, code),
+    windowUpdate: (id, bytes) => this.#out.windowUpdate(id, bytes),
+    reset: (id, code) => this.#out.rstStream(id, code),
     closed: (stream, clean) => {
       this.#streams.delete(stream.id);
       this.#waiting.delete(stream);
@@ -476,9 +473,9 @@ export class Http2Connection {
     );
     this.#sendWindow -= size;
     stream.sendWindow -= size;
-    const at = this.#frame(size, FRAME.data, 0, stream.id);
-    stream.take(this.#out, at, size);
-    if (this.#outLength >= OUT_BYTES) this.#flush();
+    const at = this.#out.frame(size, FRAME.data, 0, stream.id);
+    stream.take(this.#out.bytes, at, size);
+    this.#out.flushIfFull();
   }
 
   /** One frame a stream and turn, so that none starves the others. */
@@ -499,36 +496,8 @@ export class Http2Connection {
     }
   }
 
-  #append(type: number, flags: number, id: number, payload: Uint8Array): void {
-    const at = this.#frame(payload.length, type, flags, id);
-    this.#out.set(payload, at);
-  }
-
-  /** Writes a frame's header and returns where its payload goes. */
-  #frame(length: number, type: number, flags: number, id: number): number {
-    const need = this.#outLength + FRAME_HEADER_BYTES + length;
-    if (need > this.#out.length) {
-      const larger = new Uint8Array(Math.max(need, this.#out.length * 2));
-      larger.set(this.#out.subarray(0, this.#outLength));
-      this.#out = larger;
-    }
-    writeFrameHeader(this.#out, this.#outLength, length, type, flags, id);
-    const at = this.#outLength + FRAME_HEADER_BYTES;
-    this.#outLength = need;
-    if (!this.#flushing) {
-      this.#flushing = true;
-      queueMicrotask(() => this.#flush());
-    }
-    return at;
-  }
-
-  #flush(): void {
-    this.#flushing = false;
-    if (this.#outLength === 0 || this.#phase === "closed") return;
-    const bytes = this.#out.subarray(0, this.#outLength);
-    this.#out = new Uint8Array(OUT_BYTES);
-    this.#outLength = 0;
-    if (!this.#socket.write(bytes)) this.#congested = true;
+  #toSocket(bytes: Uint8Array): void {
+    if (this.#phase !== "closed" && !this.#socket.write(bytes)) this.#congested = true;
   }
 
   #onDrain(): void {
@@ -538,29 +507,10 @@ export class Http2Connection {
     if (!this.#congested) this.#socket.resume();
   }
 
-  #windowUpdate(id: number, bytes: number): void {
-    const at = this.#frame(4, FRAME.windowUpdate, 0, id);
-    writeU32(this.#out, at, bytes);
-  }
-
-  #rstStream(id: number, code: ErrorCode): void {
-    const at = this.#frame(4, FRAME.rstStream, 0, id);
-    writeU32(this.#out, at, code);
-  }
-
   #resetStream(id: number, code: ErrorCode): void {
     const stream = this.#streams.get(id);
-    if (stream === undefined) this.#rstStream(id, code);
+    if (stream === undefined) this.#out.rstStream(id, code);
     else stream.fail(code);
-  }
-
-  #goaway(code: ErrorCode, reason: string): void {
-    const text = new TextEncoder().encode(reason);
-    const payload = new Uint8Array(8 + text.length);
-    writeU32(payload, 0, this.#lastStreamId);
-    writeU32(payload, 4, code);
-    payload.set(text, 8);
-    this.#append(FRAME.goaway, 0, 0, payload);
   }
 
   // ---- the end
@@ -573,13 +523,17 @@ export class Http2Connection {
       ? ERROR.compression
       : ERROR.internal;
     const cause = error instanceof Error ? error : new Error(String(error));
-    this.#goaway(code, code === ERROR.internal ? "internal error" : cause.message);
+    this.#out.goaway(
+      this.#lastStreamId,
+      code,
+      code === ERROR.internal ? "internal error" : cause.message,
+    );
     this.#finish(cause);
   }
 
   /** Sends what is left, then closes. */
   #finish(cause?: Error): void {
-    this.#flush();
+    this.#out.flush();
     if (this.#phase === "closed") return;
     this.#socket.end();
     this.#closed(cause);
