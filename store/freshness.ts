@@ -90,10 +90,15 @@ export class Freshness {
   /**
    * Compares the log with every anchor. Writes nothing.
    * @param incarnations that the log names, oldest first
+   * @param recovering the store moved to another TEE, whose counter has never seen it
    * @throws {StoreError} `rollback`; `io` where an anchor cannot be asked: then nobody knows
    */
-  async verify(head: Head | undefined, incarnations: readonly IncarnationRecord[]): Promise<void> {
-    await this.#verifyCounter(head);
+  async verify(
+    head: Head | undefined,
+    incarnations: readonly IncarnationRecord[],
+    recovering = false,
+  ): Promise<void> {
+    await this.#verifyCounter(head, recovering);
     for (const anchor of this.#options.records ?? []) {
       const bytes = await ask(anchor.name, () => anchor.read());
       this.#held.push({ anchor, bytes });
@@ -133,10 +138,11 @@ export class Freshness {
     this.#key.fill(0);
   }
 
-  async #verifyCounter(head: Head | undefined): Promise<void> {
+  async #verifyCounter(head: Head | undefined, recovering: boolean): Promise<void> {
     const options = this.#options.counter;
     const named = head?.anchorCounter ?? 0;
-    const expected = ((head?.anchoredBy ?? 0) & ANCHORED.counter) !== 0;
+    const expected = !recovering &&
+      ((head?.anchoredBy ?? 0) & ANCHORED.counter) !== 0;
     if (options === undefined) {
       if (!expected) return;
       throw new StoreError(

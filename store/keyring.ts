@@ -9,8 +9,14 @@ import { AeadError, type AeadProvider } from "./aead.ts";
 import { concatBytes, equalBytes, utf8 } from "./bytes.ts";
 import { StoreError } from "./errors.ts";
 import { deriveKey } from "./kdf.ts";
-import { decodeKeyring, encodeKeyring, type KeyringBody } from "./keyring_format.ts";
+import {
+  decodeKeyring,
+  encodeKeyring,
+  type KeyringBody,
+  type SealerWrap,
+} from "./keyring_format.ts";
 import { ID_BYTES, NONCE_BYTES, TAG_BYTES } from "./record.ts";
+import { wrapForRecovery } from "./recovery.ts";
 
 const KEY_BYTES = 32;
 const KEK_CONTEXT = utf8("nautilus-tee/kek/v1");
@@ -36,6 +42,7 @@ export interface KeyringDeps {
 export async function createKeyring(
   deps: KeyringDeps,
   policy: SealPolicy,
+  recoveryKeys: readonly Bytes[] = [],
 ): Promise<{ keyring: Keyring; bytes: Bytes }> {
   const storeId = deps.random(ID_BYTES);
   const kek = deps.random(KEY_BYTES);
@@ -45,11 +52,10 @@ export async function createKeyring(
     store_id: storeId.toHex(),
     version: 1,
     generation: deps.random(KEY_BYTES).toHex(),
-    wraps: [{
-      type: "sealer",
-      policy,
-      blob: (await deps.sealer.seal(kek, policy, kekAad(storeId))).toBase64(),
-    }],
+    wraps: [
+      await wrapBySealer(deps.sealer, policy, kek, storeId),
+      ...await Promise.all(recoveryKeys.map((key) => wrapForRecovery(kek, storeId, key))),
+    ],
     deks: [{
       id: 1,
       state: "active",
@@ -58,6 +64,57 @@ export async function createKeyring(
   };
   const keyring = { body, storeId, kek, deks: new Map([[1, dek]]), activeDek: 1 };
   return { keyring, bytes: sealKeyring(keyring) };
+}
+
+/**
+ * The keyring of a recovered store: wrapped by this TEE instead of the one that is gone, secrets of
+ * a new generation. Recovery wraps stay.
+ */
+export async function renewKeyring(
+  deps: KeyringDeps,
+  policy: SealPolicy,
+  keyring: Keyring,
+): Promise<{ keyring: Keyring; bytes: Bytes }> {
+  const { kek, storeId } = keyring;
+  const body: KeyringBody = {
+    ...keyring.body,
+    version: keyring.body.version + 1,
+    generation: deps.random(KEY_BYTES).toHex(),
+    wraps: [
+      await wrapBySealer(deps.sealer, policy, kek, storeId),
+      ...keyring.body.wraps.filter((wrap) => wrap.type === "recovery"),
+    ],
+  };
+  const renewed = { ...keyring, body };
+  return { keyring: renewed, bytes: sealKeyring(renewed) };
+}
+
+/** With one more recovery key, or the same where it is there already. */
+export async function addRecoveryWrap(
+  keyring: Keyring,
+  publicKey: Bytes,
+): Promise<{ keyring: Keyring; bytes: Bytes }> {
+  const wrap = await wrapForRecovery(keyring.kek, keyring.storeId, publicKey);
+  const others = keyring.body.wraps.filter((one) =>
+    one.type !== "recovery" || one.recipient !== wrap.recipient
+  );
+  const body: KeyringBody = {
+    ...keyring.body,
+    version: keyring.body.version + 1,
+    wraps: [...others, wrap],
+  };
+  const next = { ...keyring, body };
+  return { keyring: next, bytes: sealKeyring(next) };
+}
+
+async function wrapBySealer(
+  sealer: Sealer,
+  policy: SealPolicy,
+  kek: Bytes,
+  storeId: Bytes,
+): Promise<SealerWrap> {
+  const blob = await sealer.seal(kek, policy, kekAad(storeId));
+  return { type: "sealer", policy, blob: blob.toBase64() };
 }
 
 /** The keyring's bytes with its MAC. */

@@ -25,3 +25,15 @@ export {
 } from "./lease.ts";
 export type { AnchorOptions, FreshnessStatus, RecordAnchor, RollbackProtection } from "./anchor.ts";
 export { fileAnchor } from "./file_anchor.ts";
+export type { HpkeKeyPair } from "./hpke.ts";
+export {
+  acceptRecovery,
+  createRecoveryKeyPair,
+  createRecoveryRequest,
+  decodeRecoveryRequest,
+  decodeRecoveryResponse,
+  recoveryReportData,
+  type RecoveryRequest,
+  type RecoveryResponse,
+  rewrapForRecovery,
+} from "./recovery.ts";

@@ -12,7 +12,14 @@ import { Incarnations } from "./incarnations.ts";
 import { Index } from "./index.ts";
 import { deriveKey } from "./kdf.ts";
 import { FIRST_REVISION } from "./keyspace.ts";
-import { createKeyring, type Keyring, openKeyring, wipeKeyring } from "./keyring.ts";
+import {
+  createKeyring,
+  type Keyring,
+  openKeyring,
+  renewKeyring,
+  unlockKeyring,
+  wipeKeyring,
+} from "./keyring.ts";
 import { type LoadedLog, loadLog, openHead } from "./load.ts";
 import type { DurableLog } from "./log.ts";
 import { MultisetHash, SUM_BYTES } from "./multiset.ts";
@@ -34,6 +41,13 @@ export interface StoreOptions {
   readonly sealer: Sealer;
   /** For a new store's key; one that exists keeps its own. */
   readonly sealPolicy: SealPolicy;
+  /** Recovery public keys (32 bytes each) that a new store's key is wrapped to as well. */
+  readonly recoveryKeys?: readonly Bytes[];
+  /**
+   * Opens a store whose TEE is gone: the KEK as `acceptRecovery` gave it. It is wrapped by `sealer`
+   * from then on; identity, TLS and session keys are new.
+   */
+  readonly recover?: { readonly kek: Bytes };
   /** Milliseconds since the epoch. Only shown, never trusted. */
   readonly clock: () => number;
   readonly random: (length: number) => Bytes;
@@ -78,6 +92,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 async function openParts(options: StoreOptions): Promise<SealedStore> {
   const { log, aead, random } = options;
+  if (options.recover !== undefined && options.readOnly === true) {
+    throw new StoreError("invalid_request", "recover: a store cannot be recovered read-only");
+  }
   const start = await log.start();
   if (start.head === undefined && start.keyring === undefined && start.empty) {
     if (options.mode === "open" || options.readOnly === true) {
@@ -85,10 +102,11 @@ async function openParts(options: StoreOptions): Promise<SealedStore> {
         hint: "check the data directory; `serve` makes a new store where there is none",
       });
     }
-    const made = await createKeyring(options, options.sealPolicy);
+    const made = await createKeyring(options, options.sealPolicy, options.recoveryKeys);
     return await assemble(options, made.keyring, {
       head: emptyHead(),
       headHash: new Uint8Array(32),
+      keyringVersion: made.keyring.body.version,
       newKeyring: { version: made.keyring.body.version, bytes: made.bytes },
     });
   }
@@ -97,7 +115,14 @@ async function openParts(options: StoreOptions): Promise<SealedStore> {
       hint: "put the keyring back with the rest of its data directory, or restore a backup",
     });
   }
-  const keyring = await openKeyring({ aead, random, sealer: options.sealer }, start.keyring);
+  const opened = options.recover === undefined
+    ? await openKeyring({ aead, random, sealer: options.sealer }, start.keyring)
+    : await unlockKeyring({ aead }, start.keyring, options.recover.kek.slice());
+  const version = opened.body.version;
+  const renewed = options.recover === undefined
+    ? undefined
+    : await renewKeyring(options, options.sealPolicy, opened);
+  const keyring = renewed?.keyring ?? opened;
   if (start.head === undefined) {
     wipeKeyring(keyring);
     throw new StoreError("head_mismatch", "the head is missing: it was removed from the log", {
@@ -107,7 +132,8 @@ async function openParts(options: StoreOptions): Promise<SealedStore> {
   return await assemble(options, keyring, {
     head: start.head,
     headHash: new Uint8Array(sha256(start.head)),
-    newKeyring: undefined,
+    keyringVersion: version,
+    newKeyring: renewed && { version: renewed.keyring.body.version, bytes: renewed.bytes },
   });
 }
 
@@ -118,6 +144,8 @@ async function assemble(
     /** A record to open, or the state of an empty store. */
     readonly head: Bytes | Head;
     readonly headHash: Bytes;
+    /** Of the keyring as it stands in the log. */
+    readonly keyringVersion: number;
     readonly newKeyring: { readonly version: number; readonly bytes: Bytes } | undefined;
   },
 ): Promise<SealedStore> {
@@ -144,17 +172,17 @@ async function assemble(
     let loaded: LoadedLog = { incarnations: [], garbage: [], chunks: [], tail: [] };
     if (start.head instanceof Uint8Array) {
       head = await openHead(sealer, start.head);
-      if (head.keyringVersion !== keyring.body.version) {
+      if (head.keyringVersion !== start.keyringVersion) {
         throw new StoreError(
           "keyring_altered",
-          `the keyring is version ${keyring.body.version}, the head at sequence ${head.sequence} names version ${head.keyringVersion}`,
+          `the keyring is version ${start.keyringVersion}, the head at sequence ${head.sequence} names version ${head.keyringVersion}`,
           { hint: "an older or newer keyring was put in its place; put back the one that fits" },
         );
       }
       loaded = await loadLog({ log, sealer, multiset, index, head });
       verified = loaded.chunks.length === 0 || await isFull(options);
       if (verified && loaded.chunks.length > 0) await verifyRecords(log, sealer);
-      await freshness.verify(head, loaded.incarnations);
+      await freshness.verify(head, loaded.incarnations, options.recover !== undefined);
       if (readOnly) await sealer.begin(keyring.activeDek, head.incarnation);
     } else {
       head = start.head;
@@ -184,7 +212,7 @@ async function assemble(
       freshness,
     });
     if (!verified) store.verifyBehind();
-    if (!readOnly) await store.begin(start.newKeyring === undefined ? "open" : "create");
+    if (!readOnly) await store.begin(reason(options, start.head));
     return store;
   } catch (error) {
     sealer.close();
@@ -193,6 +221,11 @@ async function assemble(
     wipeKeyring(keyring);
     throw error;
   }
+}
+
+function reason(options: StoreOptions, head: Bytes | Head): "create" | "open" | "recover" {
+  if (!(head instanceof Uint8Array)) return "create";
+  return options.recover === undefined ? "open" : "recover";
 }
 
 async function isFull(options: StoreOptions): Promise<boolean> {

@@ -8,10 +8,11 @@ import { StoreError } from "./errors.ts";
 import { type Commit, headerBytes, type NewRecord, type RemovalRequest } from "./group.ts";
 import type { Freshness } from "./freshness.ts";
 import type { Head } from "./head.ts";
+import type { IncarnationReason } from "./incarnation.ts";
 import type { Index } from "./index.ts";
 import type { Incarnations } from "./incarnations.ts";
 import { deriveKey } from "./kdf.ts";
-import { type Keyring, wipeKeyring } from "./keyring.ts";
+import { addRecoveryWrap, type Keyring, wipeKeyring } from "./keyring.ts";
 import type { LoadedLog } from "./load.ts";
 import type { DurableLog } from "./log.ts";
 import type { MultisetHash } from "./multiset.ts";
@@ -78,6 +79,7 @@ export class SealedStore implements Store {
   readonly #watches: WatchHub;
   readonly #compactor: Compactor;
   readonly #checkpointer: Checkpointer;
+  #keyring: Keyring;
   #closed: StoreError | undefined;
   #closing: Promise<void> | undefined;
   #verifying: Promise<void> | undefined;
@@ -85,6 +87,7 @@ export class SealedStore implements Store {
   constructor(parts: SealedStoreParts) {
     this.#parts = parts;
     this.storeId = parts.keyring.storeId;
+    this.#keyring = parts.keyring;
     this.#index = parts.index;
     this.#reader = new Reader({
       index: parts.index,
@@ -224,7 +227,7 @@ export class SealedStore implements Store {
   }
 
   secret(purpose: SecretPurpose): Promise<Bytes> {
-    const { keyring } = this.#parts;
+    const keyring = this.#keyring;
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
     const salt = LASTING_SECRETS.has(purpose)
       ? keyring.storeId
@@ -233,7 +236,7 @@ export class SealedStore implements Store {
   }
 
   keyStatus(): KeyStatus {
-    const { body } = this.#parts.keyring;
+    const { body } = this.#keyring;
     return {
       keyringVersion: body.version,
       wraps: body.wraps.map((wrap) =>
@@ -256,8 +259,29 @@ export class SealedStore implements Store {
     };
   }
 
+  async addRecoveryKey(publicKey: Bytes): Promise<void> {
+    this.#check();
+    this.#checkWritable();
+    await new Promise<void>((resolve, reject) => {
+      this.#writer.submit({
+        prepare: async (place) => {
+          const next = await addRecoveryWrap(this.#keyring, publicKey);
+          this.#keyring = next.keyring;
+          const commit = this.#commit(place, [], () => [], resolve, reject);
+          return {
+            commit: {
+              ...commit,
+              keyring: { version: next.keyring.body.version, bytes: next.bytes },
+            },
+          };
+        },
+        reject,
+      });
+    });
+  }
+
   /** Begins the new incarnation in the log; openStore awaits it. */
-  async begin(reason: "create" | "open"): Promise<void> {
+  async begin(reason: "create" | "open" | "recover"): Promise<void> {
     const { freshness } = this.#parts;
     this.#writer.anchor = { counter: freshness.nextCounter(), by: freshness.by };
     await this.#appendIncarnation(reason, this.#parts.newKeyring);
@@ -304,7 +328,7 @@ export class SealedStore implements Store {
     this.#parts.sealer.close();
     this.#parts.multiset.close();
     this.#index.cache.clear();
-    wipeKeyring(this.#parts.keyring);
+    wipeKeyring(this.#keyring);
     await this.#parts.log[Symbol.asyncDispose]();
   }
 
@@ -440,7 +464,7 @@ export class SealedStore implements Store {
   }
 
   async #appendIncarnation(
-    reason: "create" | "open" | "renew",
+    reason: IncarnationReason,
     keyring: { readonly version: number; readonly bytes: Bytes } | undefined,
   ): Promise<void> {
     const { incarnations, sealer } = this.#parts;
