@@ -3,7 +3,7 @@
  * through `import()` so that it runs when it is first needed, but leaves imports of built-in modules
  * static at the top: every start and every Worker then loads node:http, node:crypto and all that
  * hangs on them (50-100 ms and 10 MB each). Here such an import becomes an assignment at the
- * beginning of the one module that asked for it.
+ * beginning of the one module that asked for it, and `import("node:...")` a promise of the same.
  */
 
 const REQUIRE =
@@ -23,6 +23,9 @@ export function makeBuiltinsLazy(bundle: string): Rewritten {
   const lines = bundle.replace(
     REQUIRE,
     (_all, _create, require) => `var ${require} = (name) => process.getBuiltinModule(name);`,
+  ).replaceAll(
+    /\bimport\("(node:[\w/]+)"\)/g,
+    (_all, module) => `Promise.resolve(process.getBuiltinModule("${module}"))`,
   ).split("\n");
   const out: string[] = [];
   const kept: string[] = [];

@@ -53,5 +53,9 @@ Deno.test("makeBuiltinsLazy() leaves the imports of a module that always runs, a
   const { text, static: kept } = makeBuiltinsLazy(BUNDLE);
   assertEquals(kept, ['import { sep } from "node:path";']);
   assertStringIncludes(text, 'import { sep } from "node:path";');
+  assertEquals(
+    makeBuiltinsLazy('const c = await import("node:crypto");').text,
+    'const c = await Promise.resolve(process.getBuiltinModule("node:crypto"));',
+  );
   assertEquals(makeBuiltinsLazy("const a = 1;\n"), { text: "const a = 1;\n", static: [] });
 });
