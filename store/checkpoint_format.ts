@@ -1,5 +1,5 @@
 /**
- * A chunk of the index checkpoint: what opening must know about up to a thousand records without
+ * A chunk of the index checkpoint: what opening must know about some hundred records without
  * decrypting them. Records never change, so a fact (this position, this tag: this key, this
  * revision) stays true for good; which records are live is told by the log and the head alone.
  *

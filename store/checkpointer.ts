@@ -1,6 +1,6 @@
 /**
  * Keeps the index checkpoint: chunks of facts over position ranges that do not overlap, in chunk
- * order. A new one is made for every thousand records that stayed, an old one is made anew (and
+ * order. A new one is made for every 512 records that stayed, an old one is made anew (and
  * joined with its neighbour) once half of its records are gone.
  */
 import { encodeChunk } from "./checkpoint_format.ts";
@@ -12,7 +12,7 @@ import type { RecordSealer } from "./record_sealer.ts";
 import { NO_SLOT } from "./versions.ts";
 
 /** Facts in a full chunk. */
-export const CHUNK_FACTS = 1024;
+export const CHUNK_FACTS = 512;
 
 export interface Chunk {
   readonly id: number;

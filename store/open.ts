@@ -65,7 +65,7 @@ export interface StoreOptions {
    * `auto`, the default: full for a log below 64 MiB.
    */
   readonly verify?: "auto" | "full" | "index";
-  /** Records that one chunk of the index checkpoint stands for; 1,024 by default. */
+  /** Records that one chunk of the index checkpoint stands for; 512 by default. */
   readonly checkpointFacts?: number;
   /** Appends on their way to the log at once. */
   readonly maxInFlight?: number;

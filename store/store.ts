@@ -159,6 +159,14 @@ export class SealedStore implements Store {
       const newest = keyspace.durableRevision;
       const revision = readRevision(keyspace, request.revision, newest);
       const { slots, more, count } = selectSlots(keyspace, request, revision);
+      const [only] = slots;
+      if (only !== undefined && count === 1 && !keysOnly) {
+        // The common case, a get from memory, without what several values need.
+        const value = this.#index.valueAtHand(only);
+        if (value !== undefined) {
+          return { kvs: [this.#index.keyValue(only, value)], more, count, revision: newest };
+        }
+      }
       const values = new Map<number, Bytes>();
       const missing: number[] = [];
       if (!keysOnly) {

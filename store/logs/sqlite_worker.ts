@@ -12,9 +12,8 @@ import type { SqliteCall, SqliteReply, SqliteRequest, SqliteResult } from "./sql
 export function runSqliteWorker(): void {
   let engine: SqliteEngine | undefined;
   const post = workerPost();
-  addEventListener("message", (event: Event) => {
-    if (!(event instanceof MessageEvent)) return;
-    const { id, call }: SqliteRequest = event.data;
+  globalThis.addEventListener("message", (event: object) => {
+    const { id, call }: SqliteRequest = Reflect.get(event, "data");
     try {
       if (call.op === "open") engine = new SqliteEngine(call.path);
       if (engine === undefined) throw new StoreError("closed", "the log was not opened");
