@@ -83,6 +83,7 @@ export class SealedStore implements Store {
   #closed: StoreError | undefined;
   #closing: Promise<void> | undefined;
   #verifying: Promise<void> | undefined;
+  #renewing: Promise<void> | undefined;
 
   constructor(parts: SealedStoreParts) {
     this.#parts = parts;
@@ -464,8 +465,13 @@ export class SealedStore implements Store {
     }
   }
 
-  /** Before the record key has sealed too much, the next incarnation begins. */
-  async #renewIncarnation(): Promise<void> {
+  /** Before the record key has sealed too much, the next incarnation begins. One at a time. */
+  #renewIncarnation(): Promise<void> {
+    this.#renewing ??= this.#renew().finally(() => this.#renewing = undefined);
+    return this.#renewing;
+  }
+
+  async #renew(): Promise<void> {
     await this.#writer.settled();
     if (this.#parts.sealer.uses < this.#parts.recordKeyLimit) return;
     await this.#appendIncarnation("renew", undefined);

@@ -158,14 +158,14 @@ export class Writer {
       try {
         prepared = job.prepare({ sequence: this.#sequence + 1, position: this.#position });
       } catch (error) {
-        job.reject(error);
+        this.#refuse(job, error);
         continue;
       }
       if (prepared instanceof Promise) {
         this.#running = true;
         prepared.then(
           (ready) => this.#gather(ready, job),
-          (error) => job.reject(error),
+          (error) => this.#refuse(job, error),
         ).finally(() => {
           this.#running = false;
           this.#run();
@@ -177,6 +177,12 @@ export class Writer {
       this.#gather(prepared, job);
     }
     this.#pump();
+  }
+
+  /** A refusal is the job's own; anything else may have left memory half changed. */
+  #refuse(job: Job, error: unknown): void {
+    job.reject(error);
+    if (!(error instanceof StoreError)) this.fail(error);
   }
 
   #gather(prepared: PreparedCommit, job: Job): void {

@@ -86,3 +86,29 @@ Deno.test("openSqliteLog() says that a folder is missing", async () => {
     }), StoreError);
   assertEquals(error.code, "io");
 });
+
+for (const removed of ["store.db", "store.db-wal", "the folder"]) {
+  Deno.test(`openSqliteLog() stops when ${removed} is removed under it`, async () => {
+    const folder = await Deno.makeTempDir();
+    const one = (firstPosition: number) => ({
+      firstPosition,
+      lengths: Uint32Array.of(20),
+      bytes: new Uint8Array(20),
+      removals: new Float64Array(0),
+      head: new Uint8Array(1),
+    });
+    try {
+      await using log = openSqliteLog({ path: `${folder}/store.db`, spawnWorker });
+      await log.append(one(0));
+      await log.append(one(1));
+      if (removed === "the folder") await Deno.remove(folder, { recursive: true });
+      else await Deno.remove(`${folder}/${removed}`);
+      const error = await assertRejects(() => log.append(one(2)), StoreError);
+      assertEquals(error.code, "io");
+      assertStringIncludes(error.message, "was removed or replaced");
+      await assertRejects(() => log.append(one(3)), StoreError);
+    } finally {
+      await Deno.remove(folder, { recursive: true }).catch(() => {});
+    }
+  });
+}

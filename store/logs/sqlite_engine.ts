@@ -49,6 +49,8 @@ export class SqliteEngine {
   #failure: StoreError | undefined;
   /** Whether they were not there before this connection, which only reads. */
   #removesSideFiles = false;
+  /** The files that are written to, as device and inode, by suffix. */
+  readonly #files = new Map<string, string>();
   #closed = false;
 
   constructor(path: string) {
@@ -208,9 +210,32 @@ export class SqliteEngine {
       for (const change of append.checkpoint ?? []) changeChunk(statements, change);
       if (append.removals.length > 0) giveBackSpace(database);
       database.exec("COMMIT");
+      this.#checkFiles();
     } catch (error) {
       rollBack(database);
       throw error;
+    }
+  }
+
+  /** A commit into a file that was removed or replaced is durable nowhere. */
+  #checkFiles(): void {
+    for (const suffix of ["", "-wal"]) {
+      const path = this.#path + suffix;
+      let now: string;
+      try {
+        const { dev, ino } = Deno.statSync(path);
+        now = `${dev}:${ino}`;
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+        now = "gone";
+      }
+      const before = this.#files.get(suffix);
+      if (before === undefined && now !== "gone") this.#files.set(suffix, now);
+      else if (before !== now) {
+        throw new StoreError("io", `${path} was removed or replaced while the store was running`, {
+          hint: "put the data directory back, or restore a backup, and start again",
+        });
+      }
     }
   }
 
@@ -282,6 +307,7 @@ export class SqliteEngine {
   }
 
   #release(): void {
+    this.#files.clear();
     this.#statements = undefined;
     this.#readStatement = undefined;
     const database = this.#database;
