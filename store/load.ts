@@ -22,6 +22,7 @@ import {
   RECORD_KIND,
   type RecordHeader,
   recordName,
+  type RecordPlace,
   recordTag,
   RESTORE_HINT,
   TAG_BYTES,
@@ -224,10 +225,9 @@ class Loader {
   readonly #incarnations: LiveIncarnation[] = [];
   readonly #garbage: number[] = [];
   readonly #tail: number[] = [];
-  #previous: { position: number; header: RecordHeader } | undefined;
+  /** The record before; at first one that stands before all. */
+  readonly #last = { position: -1, sequence: 0, index: 0, count: 1 };
   #records = 0;
-  /** Of the last record that a fact stood for; its header was checked when the fact was made. */
-  #lastPosition = -1;
   /** The first sign of something missing: where to look. */
   #gap: string | undefined;
 
@@ -270,9 +270,8 @@ class Loader {
         { hint: RESTORE_HINT },
       );
     }
+    this.#checkPlace(position, fact);
     this.#records++;
-    this.#previous = undefined;
-    this.#lastPosition = position;
     return this.#takeEntry(fact, tag, fact.key, fact.valueLength);
   }
 
@@ -337,35 +336,35 @@ class Loader {
   }
 
   /** Positions and sequence numbers rise together; a record that was moved breaks that. */
-  #checkPlace(position: number, header: RecordHeader): void {
-    if (header.sequence > this.#head.sequence || position >= this.#head.nextPosition) {
+  #checkPlace(position: number, place: RecordPlace): void {
+    const { sequence, index, count } = place;
+    if (sequence > this.#head.sequence || position >= this.#head.nextPosition) {
       throw new StoreError(
         "head_mismatch",
         `${
-          recordName(position, header)
+          recordName(position, place)
         } is newer than the head (sequence ${this.#head.sequence}, next position ${this.#head.nextPosition})`,
         { hint: RESTORE_HINT },
       );
     }
-    const base = position - header.index;
-    const fits = header.index < header.count && base >= 0 && position > this.#lastPosition;
-    const last = this.#previous;
-    const follows = last === undefined ||
-      (header.sequence === last.header.sequence
-        ? position - last.position === header.index - last.header.index &&
-          header.count === last.header.count
-        : header.sequence > last.header.sequence &&
-          base >= last.position - last.header.index + last.header.count);
-    if (!fits || !follows) {
+    const last = this.#last;
+    const base = position - index;
+    const follows = sequence === last.sequence
+      ? position - last.position === index - last.index && count === last.count
+      : sequence > last.sequence && base >= last.position - last.index + last.count;
+    if (index >= count || base < 0 || !follows) {
       throw new StoreError(
         "record_altered",
-        `${recordName(position, header)} does not belong in its place${
-          last === undefined ? "" : `, after ${recordName(last.position, last.header)}`
+        `${recordName(position, place)} does not belong in its place${
+          last.position < 0 ? "" : `, after ${recordName(last.position, last)}`
         }: it was moved, repeated, or its header changed`,
         { hint: RESTORE_HINT },
       );
     }
-    this.#previous = { position, header };
+    last.position = position;
+    last.sequence = sequence;
+    last.index = index;
+    last.count = count;
   }
 
   #take(position: number, header: RecordHeader, record: Bytes, plaintext: Bytes): void {

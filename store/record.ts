@@ -44,6 +44,9 @@ export type RecordKind = typeof RECORD_KIND[keyof typeof RECORD_KIND];
 /** The index of the head, which belongs to no transaction. */
 export const HEAD_INDEX = 0xffff_ffff;
 
+/** Which record of which transaction. */
+export type RecordPlace = Pick<RecordHeader, "sequence" | "index" | "count">;
+
 /** Stands for the head where a position is named. */
 export const HEAD_POSITION = -1;
 
@@ -176,7 +179,7 @@ export function readU53(view: DataView, offset: number): number | undefined {
 }
 
 /** "record 17 (sequence 5, index 0)": how every refusal names a place. */
-export function recordName(position: number, header?: RecordHeader): string {
+export function recordName(position: number, header?: RecordPlace): string {
   if (position === HEAD_POSITION) return "the head";
   if (position < HEAD_POSITION) {
     return `chunk ${HEAD_POSITION - 1 - position} of the index checkpoint`;
