@@ -2,6 +2,7 @@
 import { LedgerProtocolError, LedgerUnavailable } from "../sui/ledger.ts";
 import type {
   SealTokenClaims,
+  TokenDecision,
   TokenPresentation,
   TokenRefusalCode,
   TokenValidator,
@@ -43,9 +44,30 @@ export async function admit(
       { hint: "set CONTRACT_ADDRESS and SUI_RPC_ENDPOINT and start the master again" },
     );
   }
-  let decision;
+  const claims = await admitProven(() => validator.validate(presentation));
+  // The validator says so too; a cached decision may be older than the token's end.
+  if (claims.expiresAtMs <= now) throw sealTokenRefused("expired", "the Seal token has expired");
+  if (claims.nodeId !== presentation.nodeId) {
+    throw sealTokenRefused("wrong_node", "the Seal token was issued for another node");
+  }
+  return claims;
+}
+
+/**
+ * The claims of a token that the chain was asked about, for a worker that has proved to hold it.
+ *
+ * @throws {ApiProblem} as `admit`
+ */
+export async function admitProven(ask: () => Promise<TokenDecision>): Promise<SealTokenClaims> {
+  const decision = await askChain(ask);
+  if (!decision.valid) throw sealTokenRefused(decision.code, decision.reason);
+  return decision.token;
+}
+
+/** @throws {ApiProblem} 503 where the chain cannot be asked; 502 where it answers what cannot be. */
+export async function askChain<T>(ask: () => Promise<T>): Promise<T> {
   try {
-    decision = await validator.validate(presentation);
+    return await ask();
   } catch (cause) {
     if (cause instanceof LedgerUnavailable) {
       throw new ApiProblem(
@@ -63,16 +85,9 @@ export async function admit(
     }
     throw cause;
   }
-  if (!decision.valid) throw refusal(decision.code, decision.reason);
-  // The validator says so too; a cached decision may be older than the token's end.
-  if (decision.token.expiresAtMs <= now) throw refusal("expired", "the Seal token has expired");
-  if (decision.token.nodeId !== presentation.nodeId) {
-    throw refusal("wrong_node", "the Seal token was issued for another node");
-  }
-  return decision.token;
 }
 
-function refusal(code: TokenRefusalCode, reason: string): ApiProblem {
+export function sealTokenRefused(code: TokenRefusalCode, reason: string): ApiProblem {
   const status = STATUS[code];
   return new ApiProblem(status, `seal_token_${code}`, reason, {
     field: "seal_token",

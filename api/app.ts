@@ -8,11 +8,13 @@ import { requestId } from "./middleware/request_id.ts";
 import { securityHeaders } from "./middleware/security_headers.ts";
 import { ApiProblem } from "./problem.ts";
 import { accessReviewRoutes } from "./routes/access_review.ts";
+import { admissionRoutes } from "./routes/admission.ts";
 import { attestationRoutes } from "./routes/attestation.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
 import { probeRoutes } from "./routes/probes.ts";
+import { requestRoutes } from "./routes/requests.ts";
 import { suiEventsRoutes } from "./routes/sui_events.ts";
 import { versionRoutes } from "./routes/version.ts";
 import { workerRoutes } from "./routes/workers.ts";
@@ -33,7 +35,9 @@ export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   probeRoutes(app, deps);
   versionRoutes(app, deps);
   attestationRoutes(app, deps);
+  admissionRoutes(app, deps);
   workerRoutes(app, deps);
+  requestRoutes(app, deps);
   suiEventsRoutes(app, deps);
   accessReviewRoutes(app, deps);
   // Last: /api/v1/nodes/heartbeat may be a node too, for any method but POST.

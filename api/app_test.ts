@@ -80,6 +80,7 @@ Deno.test("/health has the first implementation's fields and tells the truth in 
     anchored_sequence: null,
     chain_trust: "single",
     admission: "configured",
+    result_write_back: "off",
     problems: [],
   });
 });

@@ -4,6 +4,8 @@ import type { Bytes, Covers, SecurityLevel, TeeType } from "../backends/mod.ts";
 import type { Store } from "../store/mod.ts";
 import type { AttestationBundle } from "../backends/attestation.ts";
 import type { K8sService } from "./k8s/service.ts";
+import type { Admissions } from "./admissions.ts";
+import type { StoredResult } from "./chain_executor.ts";
 import type { Workers } from "./workers.ts";
 
 /** Milliseconds since the epoch; injected so that tests own time. */
@@ -69,6 +71,8 @@ export interface ApiLimits {
   readonly attestations: RateLimit;
   /** Registrations from one address. */
   readonly registrations: RateLimit;
+  /** Challenges for admission, to one address. */
+  readonly challenges: RateLimit;
   /** Hints about events from one address. */
   readonly suiEvents: RateLimit;
   /** Requests with a token that is not known, from one address; beyond it 429 instead of 401. */
@@ -86,6 +90,7 @@ export const DEFAULT_LIMITS: ApiLimits = Object.freeze({
   bodyBytes: 16 * 1024,
   attestations: { perSecond: 20, burst: 40 },
   registrations: { perSecond: 100, burst: 1_000 },
+  challenges: { perSecond: 100, burst: 1_000 },
   suiEvents: { perSecond: 20, burst: 100 },
   failures: { perSecond: 10, burst: 100 },
   watches: 10_000,
@@ -106,6 +111,12 @@ export interface ApiDeps {
   /** Whether a token validator is there; `/health` says so, registration answers 503 otherwise. */
   readonly admission: "configured" | "not_configured";
   readonly workers: Workers;
+  /** Undefined where nobody can be admitted by proof. */
+  readonly admissions: Admissions | undefined;
+  /** Whether a public id opens the door; `/health` warns of it. */
+  readonly legacyBearerTokens: boolean;
+  /** What became of the chain's requests that carried an id. */
+  readonly requestResults: (requestId: string) => Promise<readonly StoredResult[]>;
   readonly k8s: K8sService;
   /** `true` while the token of an Authorization header is the admin's. Constant time. */
   readonly isAdminToken: (token: string) => boolean;

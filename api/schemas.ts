@@ -9,6 +9,17 @@ const MAX_STRING = 256;
 /** Names of fields whose values never appear in an answer or a log. */
 const SECRET_FIELDS: ReadonlySet<string> = new Set(["seal_token"]);
 
+const base64 = (bytes: number) =>
+  v.pipe(
+    v.string(),
+    v.regex(/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, "must be base64"),
+    v.transform((text) => Uint8Array.fromBase64(text)),
+    v.check((value) => value.length === bytes, `must be ${bytes} bytes in base64`),
+  );
+
+/** A Sui address or object id, as written canonically. */
+const address = v.pipe(v.string(), v.regex(/^0x[0-9a-f]{64}$/, "must be 0x and 64 hex digits"));
+
 const nodeId = v.pipe(
   v.string(),
   v.maxLength(253),
@@ -33,8 +44,28 @@ export const RegisterWorkerRequest = v.strictObject({
   node_id: nodeId,
   seal_token: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_STRING)),
   timestamp,
+  /** Absent: the bare bearer form. */
+  proof: v.optional(v.strictObject({
+    /** The wallet's. */
+    address,
+    /** SPKI, Ed25519. */
+    node_key: base64(44),
+    challenge: v.pipe(
+      v.string(),
+      v.regex(/^[0-9a-f]{162}$/, "must be the 81 bytes of a challenge in hex"),
+    ),
+    /** Sui personal message signature, serialized; zkLogin's are long. */
+    wallet_signature: v.pipe(v.string(), v.minLength(1), v.maxLength(8192)),
+    node_signature: base64(64),
+  })),
 });
 export type RegisterWorkerRequest = v.InferOutput<typeof RegisterWorkerRequest>;
+
+export const AdmissionChallengeRequest = v.strictObject({ node_id: nodeId, address });
+export type AdmissionChallengeRequest = v.InferOutput<typeof AdmissionChallengeRequest>;
+
+export const LeaveRequest = v.strictObject({ node_id: nodeId, timestamp });
+export type LeaveRequest = v.InferOutput<typeof LeaveRequest>;
 
 export const HeartbeatRequest = v.strictObject({
   node_id: nodeId,

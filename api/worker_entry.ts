@@ -1,5 +1,7 @@
 /** A worker as it stands in memory, and what changes of it come to in the store. */
+import type { KeyObject } from "node:crypto";
 import type { Compare, Operation } from "../store/mod.ts";
+import { nodeKeyObject, type SignedBeat, verifyBeat } from "./beat_signature.ts";
 import type { TokenBucket } from "./middleware/token_bucket.ts";
 import { ApiProblem } from "./problem.ts";
 import {
@@ -17,7 +19,10 @@ export interface Entry {
   /** Revision of the `system` keyspace that last changed the record. */
   revision: number;
   heartbeat: HeartbeatRecord | undefined;
-  /** In memory only: after a restart the chain is asked when the worker registers again. */
+  /** Of the admission in the record: its key, and the highest sequence number that was let through. */
+  proven: { readonly id: string; readonly nodeKey: KeyObject; sequence: number } | undefined;
+  renewing: boolean;
+  /** A bearer token, in memory only: after a restart the chain is asked when it is presented again. */
   token: string | undefined;
   validatedAtMs: number;
 }
@@ -62,4 +67,38 @@ export function view({ record, heartbeat }: Entry): WorkerView {
     stateChangedAtMs: record.state_changed_at_ms,
     lastHeartbeat: heartbeat,
   };
+}
+
+/**
+ * Lets a request of a worker that proved its node key through, once.
+ *
+ * @throws {ApiProblem} 401 without a good signature, 409 for a sequence number that was used
+ */
+export function acceptBeat(entry: Entry, beat: SignedBeat | undefined): void {
+  const { admission } = entry.record;
+  if (admission === undefined) return; // a bearer session: there is no key to ask for
+  if (beat === undefined) {
+    throw new ApiProblem(401, "signature_missing", "this session's requests are signed", {
+      hint: "X-Nautilus-Sequence and X-Nautilus-Signature, by the node key (docs/ADMISSION.md)",
+      headers: { "WWW-Authenticate": "SealToken" },
+    });
+  }
+  if (entry.proven?.id !== admission.id) {
+    const kept = entry.heartbeat?.admission === admission.id ? entry.heartbeat.sequence : undefined;
+    const nodeKey = nodeKeyObject(Uint8Array.fromBase64(admission.node_key));
+    entry.proven = { id: admission.id, nodeKey, sequence: kept ?? 0 };
+  }
+  const { proven } = entry;
+  const replayed = () =>
+    new ApiProblem(409, "replayed", `sequence numbers go up; ${proven.sequence} was the last`, {
+      field: "X-Nautilus-Sequence",
+    });
+  // Cheap first; again what counts, once the signature is known to be right.
+  if (beat.sequence <= proven.sequence) throw replayed();
+  if (!verifyBeat(proven.nodeKey, beat)) {
+    throw new ApiProblem(401, "signature_invalid", "the node key did not sign this request", {
+      headers: { "WWW-Authenticate": "SealToken" },
+    });
+  }
+  proven.sequence = beat.sequence;
 }

@@ -11,6 +11,13 @@ export type WorkerState = "ready" | "active" | "lost" | "refused";
 const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 const milliseconds = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
+const oneSession = { hash, expires_at_ms: milliseconds } as const;
+/** Keyed hash of a session token, and when the session ends. */
+export interface WorkerSession {
+  readonly hash: string;
+  readonly expires_at_ms: number;
+}
+
 const workerRecord = v.strictObject({
   v: v.literal(1),
   node_id: v.string(),
@@ -26,13 +33,29 @@ const workerRecord = v.strictObject({
   token_expires_at_ms: milliseconds,
   registered_at_ms: milliseconds,
   state_changed_at_ms: milliseconds,
-  session: v.optional(v.strictObject({ hash, expires_at_ms: milliseconds })),
+  /** How a worker proved its token; absent where it only named it. */
+  admission: v.optional(v.strictObject({
+    /** 32 hex: the `sid` of its sessions. */
+    id: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
+    /** Object id of the Seal token, which is public: what a renewal asks the chain about. */
+    token_id: v.string(),
+    /** Base64 SPKI of the key that signs heartbeats. */
+    node_key: v.string(),
+  })),
+  session: v.optional(v.strictObject({
+    ...oneSession,
+    /** What it was renewed from; good until its own end, should the answer have been lost. */
+    previous: v.optional(v.strictObject(oneSession)),
+  })),
 });
 /** Everything but the heartbeats, which have a key of their own. */
 export type WorkerRecord = v.InferOutput<typeof workerRecord>;
 
 const heartbeatRecord = v.strictObject({
   v: v.literal(1),
+  /** The admission it came under, and the highest sequence number accepted in it. */
+  admission: v.optional(v.string()),
+  sequence: v.optional(milliseconds),
   received_at_ms: milliseconds,
   /** As the worker says. */
   reported_at: milliseconds,

@@ -1,9 +1,12 @@
 /** What the worker service is asked, what it answers, and what it needs. */
 import type { Compare, Operation, Store } from "../store/mod.ts";
-import type { TokenValidator } from "../sui/seal_token.ts";
+import type { Bytes } from "../backends/mod.ts";
+import type { SealTokenClaims, TokenDecision, TokenValidator } from "../sui/seal_token.ts";
+import type { SignedBeat } from "./beat_signature.ts";
 import type { Clock, SessionTokens } from "./deps.ts";
 import type { NodeObjects } from "./k8s/node_objects.ts";
 import type { HeartbeatRequest, RegisterWorkerRequest } from "./schemas.ts";
+import type { SignedSessions } from "./signed_sessions.ts";
 import type { HeartbeatRecord, WorkerState } from "./worker_records.ts";
 
 export interface WorkersOptions {
@@ -12,6 +15,13 @@ export interface WorkersOptions {
   readonly sessions: SessionTokens;
   /** Undefined where no contract or endpoint is configured: registration answers 503. */
   readonly validator: TokenValidator | undefined;
+  /** What admission by proof needs; undefined where it is not possible. */
+  readonly proof?: {
+    readonly signed: SignedSessions;
+    readonly random: (length: number) => Bytes;
+    /** Reads the chain, whatever is remembered. Throws as the validator. */
+    readToken(tokenId: string, nodeId: string): Promise<TokenDecision>;
+  } | undefined;
   /** Keeps a Kubernetes Node beside every worker. */
   readonly nodes: NodeObjects;
   /** A worker that was not heard of for this long is lost. */
@@ -20,6 +30,23 @@ export interface WorkersOptions {
   readonly sessionTtlMs: number;
   /** How often the chain is asked again about a token whose session lives. */
   readonly revalidateAfterMs: number;
+}
+
+/** Who proved to hold a Seal token and the node key that it names. */
+export interface ProvenEntrant {
+  readonly nodeId: string;
+  /** 0x + 64 hex. */
+  readonly tokenId: string;
+  /** SPKI, Ed25519. */
+  readonly nodeKey: Bytes;
+  /** Decides; asks the chain. @throws {ApiProblem} the refusal */
+  claims(): Promise<SealTokenClaims>;
+}
+
+export interface Acknowledgement {
+  readonly receivedAtMs: number;
+  /** A new session in place of the one that was used, which is good until its own end. */
+  readonly renewed?: { readonly sessionToken: string; readonly expiresAtMs: number } | undefined;
 }
 
 export interface Registration {
@@ -61,8 +88,22 @@ export interface WorkerChange {
 export interface Workers {
   /** @throws {ApiProblem} 401, 403, 409, 503 with code and reason. */
   register(request: RegisterWorkerRequest): Promise<Registration>;
-  /** @throws {ApiProblem} 401 for a session that is none or ended, 403 for another node's. */
-  heartbeat(sessionToken: string, request: HeartbeatRequest): Promise<{ receivedAtMs: number }>;
+  /** @throws {ApiProblem} 409, 503, and what `claims` throws. */
+  admit(entrant: ProvenEntrant): Promise<Registration>;
+  /**
+   * @param beat who sent it, of a session that was proven; renews a session whose half is over
+   * @throws {ApiProblem} 401 for a session that is none or ended, or a signature that is missing or
+   * wrong; 403 for another node's; 409 for a replay.
+   */
+  heartbeat(
+    sessionToken: string,
+    request: HeartbeatRequest,
+    beat?: SignedBeat,
+  ): Promise<Acknowledgement>;
+  /** The worker goes: ends its session. @throws {ApiProblem} as heartbeat */
+  leave(sessionToken: string, nodeId: string, beat?: SignedBeat): Promise<void>;
+  /** Calls back once when the node's sessions have ended, until the returned function is called. */
+  onSessionEnd(nodeId: string, ended: () => void): () => void;
   /** The node that a live session token belongs to. */
   authenticate(sessionToken: string): string | undefined;
   /** Marks the silent as lost and asks the chain again about those who are due. Called by a timer. */

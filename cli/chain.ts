@@ -16,6 +16,8 @@ export interface ChainParts extends AsyncDisposable {
   readonly trust: ChainTrust;
   listener(executor: ChainExecutor): {
     readonly view: ChainListenerView;
+    /** Base58: the chain that is followed, once it has answered; undefined where it is another. */
+    chainId(): string | undefined;
     /** Begins to read; the function it returns stops it. */
     start(): () => Promise<void>;
   };
@@ -76,6 +78,10 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
       });
       return {
         view: reader,
+        chainId: () => {
+          const { state, chainId } = reader.status();
+          return state === "stopped" ? undefined : chainId;
+        },
         start() {
           const stop = new AbortController();
           const running = reader.run(stop.signal);
@@ -114,7 +120,7 @@ function withoutChain(why: string): ChainParts {
     state: `no chain: ${why}`,
     validator: undefined,
     trust: "none",
-    listener: () => ({ view, start: () => () => Promise.resolve() }),
+    listener: () => ({ view, chainId: () => undefined, start: () => () => Promise.resolve() }),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

@@ -29,6 +29,8 @@ export interface OpenNode extends AsyncDisposable {
   readonly store: Store;
   readonly sealed: SealedConfig;
   readonly attestor: NodeAttestor;
+  /** SPKI of the key that signs the attestation. */
+  readonly identityKey: Bytes;
   /** Undefined where the TLS listener is off. */
   readonly tls: NodeTls | undefined;
 }
@@ -123,6 +125,7 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
     sealPolicies: tee.sealer?.policies,
     attests: tee.attester !== undefined,
   };
+  const identity = nodeIdentity(await store.secret("identity"));
   const attestor = await step("attestation", async () => {
     if (tee.attester === undefined) {
       throw new BackendError("unavailable", `${tee.kind} gives no evidence`, { kind: tee.kind });
@@ -130,7 +133,7 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
     const made = createNodeAttestor({
       tee: facts,
       attester: tee.attester,
-      identity: nodeIdentity(await store.secret("identity")),
+      identity,
       tls: tls === undefined
         ? undefined
         : { spki: tls.identity.spki, certificate: () => tls.current.certificate },
@@ -151,6 +154,7 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
     store,
     sealed,
     attestor,
+    identityKey: identity.spki,
     tls,
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };

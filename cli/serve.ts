@@ -1,4 +1,5 @@
 /** `nautilus serve`: the master, from the TEE up to the listener, and down again. */
+import { createAdmissions } from "../api/admissions.ts";
 import { createApp } from "../api/app.ts";
 import { createChainExecutor } from "../api/chain_executor.ts";
 import { DEFAULT_LIMITS } from "../api/deps.ts";
@@ -6,16 +7,18 @@ import { createAuthorizer } from "../api/k8s/authorize.ts";
 import { createK8sService } from "../api/k8s/service.ts";
 import type { ApiServer } from "../api/server.ts";
 import { createSessionTokens, createTokenCheck } from "../api/session_tokens.ts";
+import { createSignedSessions } from "../api/signed_sessions.ts";
+import type { Bytes } from "../backends/mod.ts";
 import { openWorkers, type Workers } from "../api/workers.ts";
 import { type Config, ConfigError } from "../config.ts";
 import { VERSION } from "../version.ts";
 import { banner } from "./banner.ts";
-import { openChain } from "./chain.ts";
+import { type ChainParts, openChain } from "./chain.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
 import { startLogging } from "./logging.ts";
 import { type Listeners, openListeners } from "./listeners.ts";
 import { releaseBootMemory } from "./memory.ts";
-import { type NodeTls, openNode, systemRandom } from "./node.ts";
+import { type NodeTls, type OpenNode, openNode, systemRandom } from "./node.ts";
 import {
   adminKubeconfig,
   type Endpoints,
@@ -95,11 +98,14 @@ async function runMaster(
     () => openChain(sealed, log),
     ({ state }) => ({ state }),
   );
+  const sessionSecret = await store.secret("session-token");
+  const proof = workerProof(node, chain, sessionSecret);
   const workers = await openWorkers({
     store,
+    proof,
     nodes: k8s.nodes,
     clock: Date.now,
-    sessions: createSessionTokens(await store.secret("session-token"), systemRandom),
+    sessions: createSessionTokens(sessionSecret, systemRandom),
     validator: chain.validator,
     heartbeatTimeoutMs: config.heartbeatTimeoutSeconds * 1000,
     sessionTtlMs: SESSION_TTL_MS,
@@ -108,6 +114,19 @@ async function runMaster(
   await k8s.bootstrap();
   const executor = createChainExecutor({ store, k8s, workers, clock: Date.now, log });
   const listener = chain.listener(executor);
+  const admissions = proof === undefined ? undefined : createAdmissions({
+    facts: {
+      clusterId: proof.clusterId,
+      measurement: tee.measurement,
+      identityKey: node.identityKey,
+      tlsKey: node.tls?.identity.spki ?? new Uint8Array(0),
+    },
+    chainId: listener.chainId,
+    validator: proof.validator,
+    workers,
+    clock: Date.now,
+    random: systemRandom,
+  });
   const adminToken = (await store.secret("admin-token")).toHex();
   const app = createApp({
     version: VERSION,
@@ -122,6 +141,9 @@ async function runMaster(
     rollbackProtection: () => ({ level: "none", anchoredSequence: undefined }),
     admission: chain.validator === undefined ? "not_configured" : "configured",
     workers,
+    admissions,
+    legacyBearerTokens: sealed.legacyBearerTokens,
+    requestResults: (requestId) => executor.results(requestId),
     k8s,
     isAdminToken: createTokenCheck(adminToken),
     stopping: () => stop.requested,
@@ -164,6 +186,28 @@ async function runMaster(
   if (store.failure !== undefined) throw store.failure;
   log.info("stopped", { connections_cut: closed.reduce((sum, { cut }) => sum + cut, 0) });
   return EXIT.done;
+}
+
+/** What admission by proof needs; undefined without a chain, a registry and a cluster id. */
+function workerProof(
+  { sealed, attestor }: OpenNode,
+  { validator }: ChainParts,
+  secret: Bytes,
+) {
+  if (validator === undefined || sealed.clusterId === null) return undefined;
+  return {
+    validator,
+    clusterId: Uint8Array.fromHex(sealed.clusterId),
+    signed: createSignedSessions({
+      secret,
+      issuer: attestor.enclaveId,
+      audience: sealed.clusterId,
+      random: systemRandom,
+    }),
+    random: systemRandom,
+    readToken: (tokenId: string, nodeId: string) =>
+      validator.check(tokenId, nodeId, { fresh: true }),
+  };
 }
 
 export interface RuntimeFiles {

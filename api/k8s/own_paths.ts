@@ -6,13 +6,18 @@ export const OWN_API_PATHS = {
   registerWorker: "/api/v1/register-worker",
   heartbeat: "/api/v1/nodes/heartbeat",
   suiEvents: "/api/v1/sui-events",
+  admissionChallenge: "/api/v1/admission/challenge",
+  leave: "/api/v1/nodes/leave",
 } as const;
+
+/** A request id after it. */
+export const REQUESTS_PREFIX = "/api/v1/requests/";
 
 const OWN: ReadonlySet<string> = new Set(Object.values(OWN_API_PATHS));
 
 /** Whether errors on this path are told as `Status`. */
 export function isKubernetesPath(path: string): boolean {
-  if (OWN.has(path)) return false;
+  if (OWN.has(path) || path.startsWith(REQUESTS_PREFIX)) return false;
   return path === "/api" || path === "/apis" || path === "/version" ||
     path.startsWith("/api/") || path.startsWith("/apis/") || path.startsWith("/openapi/");
 }

@@ -27,6 +27,8 @@ export interface HealthDocument {
   readonly anchored_sequence: string | null;
   readonly chain_trust: string;
   readonly admission: string;
+  /** Whether results of chain requests are written back on chain: not in this release. */
+  readonly result_write_back: "off";
   readonly problems: readonly string[];
 }
 
@@ -40,6 +42,9 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
   if (failed) problems.push("the store failed: nothing is read or written any more");
   if (chain.state === "unreachable" || chain.state === "blocked") {
     problems.push(`the chain's events are not followed: ${chain.state}`);
+  }
+  if (deps.legacyBearerTokens) {
+    problems.push("bearer Seal tokens are accepted: their ids are public, anybody can present one");
   }
   if (deps.stopping()) problems.push("the master is stopping");
   return {
@@ -65,6 +70,7 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
     anchored_sequence: rollback.anchoredSequence?.toString() ?? null,
     chain_trust: deps.chainTrust,
     admission: deps.admission,
+    result_write_back: "off",
     problems,
   };
 }

@@ -2,7 +2,7 @@
 import type { Hono } from "@hono/hono";
 import type { ApiDeps } from "../deps.ts";
 import { type ApiContext, type ApiEnv, readBody } from "../http.ts";
-import type { User, Verb } from "../k8s/authorize.ts";
+import { NODE_GROUP, type User, type Verb } from "../k8s/authorize.ts";
 import { bodyFormat, decodeDocument, MAX_OBJECT_BYTES } from "../k8s/decode.ts";
 import { apiGroup, apiGroupList, apiResourceList, apiVersions } from "../k8s/discovery.ts";
 import { encodeOutcome, listMeta } from "../k8s/encode.ts";
@@ -116,6 +116,7 @@ async function resource(
         ? DEFAULT_WATCH_SECONDS
         : timeoutSeconds,
       table,
+      until: untilSessionEnds(user, deps),
     });
   }
   const outcome = await deps.k8s.execute({
@@ -133,6 +134,13 @@ async function resource(
   }
   c.header("Content-Type", "application/json");
   return c.body(encodeOutcome(outcome), outcome.code);
+}
+
+/** A worker that is thrown out watches nothing from that moment on. */
+function untilSessionEnds(user: User, deps: ApiDeps) {
+  if (!user.groups.includes(NODE_GROUP)) return undefined;
+  const nodeId = user.name.slice("system:node:".length);
+  return (ended: () => void) => deps.workers.onSessionEnd(nodeId, ended);
 }
 
 /** Whether the first thing that the client accepts is a Table, and which objects it wants in it. */

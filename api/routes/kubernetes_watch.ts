@@ -14,6 +14,8 @@ export interface WatchAnswer {
   readonly timeoutSeconds: number;
   /** Set where the client wants tables. */
   readonly table: IncludeObject | undefined;
+  /** Calls back when the watcher may not watch any longer; returns how to stop listening. */
+  readonly until?: ((ended: () => void) => () => void) | undefined;
 }
 
 /** Ends after this long where the client names no time; informers simply watch again. */
@@ -79,9 +81,11 @@ export async function streamWatch(
     over = true;
     clearTimeout(deadline);
     clearInterval(ticker);
+    stopListening?.();
     watch.close();
     leave();
   };
+  const stopListening = answer.until?.(() => watch.close());
   const deadline = setTimeout(() => watch.close(), answer.timeoutSeconds * 1000);
   let push: ((bytes: Uint8Array<ArrayBuffer>) => void) | undefined;
   const ticker = answer.bookmarks

@@ -1,11 +1,20 @@
-/** `POST /api/v1/register-worker` and `POST /api/v1/nodes/heartbeat`. */
+/** `POST /api/v1/register-worker`, `/api/v1/nodes/heartbeat` and `/api/v1/nodes/leave`. */
 import type { Hono } from "@hono/hono";
+import type { Bytes } from "../../backends/mod.ts";
+import {
+  type BeatPurpose,
+  readBeat,
+  SEQUENCE_HEADER,
+  SIGNATURE_HEADER,
+} from "../beat_signature.ts";
 import type { ApiDeps } from "../deps.ts";
-import { type ApiEnv, methodNotAllowed, readBody, requireJson } from "../http.ts";
+import { type ApiContext, type ApiEnv, methodNotAllowed, readBody, requireJson } from "../http.ts";
 import { OWN_API_PATHS } from "../k8s/own_paths.ts";
 import { createAddressLimit } from "../middleware/address_limit.ts";
 import { ApiProblem } from "../problem.ts";
-import { decodeBody, HeartbeatRequest, RegisterWorkerRequest } from "../schemas.ts";
+import { decodeBody, HeartbeatRequest, LeaveRequest, RegisterWorkerRequest } from "../schemas.ts";
+import type { Registration } from "../workers.ts";
+import { notConfigured } from "./admission.ts";
 
 const TOKEN_HEADER = "x-seal-token";
 
@@ -21,7 +30,7 @@ export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
         field: "seal_token",
       });
     }
-    const registration = await deps.workers.register(request);
+    const registration = await register(deps, request);
     deps.log.info("worker {node_id} registered", {
       node_id: registration.nodeId,
       request_id: c.get("requestId"),
@@ -40,16 +49,71 @@ export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
   });
   app.post(OWN_API_PATHS.heartbeat, async (c) => {
     requireJson(c);
-    const token = c.req.header(TOKEN_HEADER);
-    if (token === undefined) {
-      throw new ApiProblem(401, "session_missing", "the header X-Seal-Token is missing", {
-        hint: "it takes the session_token that register-worker answered with",
-        headers: { "WWW-Authenticate": "SealToken" },
-      });
-    }
-    const request = decodeBody(HeartbeatRequest, await readBody(c, deps.limits.bodyBytes));
-    const { receivedAtMs } = await deps.workers.heartbeat(token, request);
-    return c.json({ status: "acknowledged", timestamp: Math.floor(receivedAtMs / 1000) });
+    const token = sessionToken(c);
+    const body = await readBody(c, deps.limits.bodyBytes);
+    const request = decodeBody(HeartbeatRequest, body);
+    const beat = signedBy(c, "heartbeat", token, body);
+    const { receivedAtMs, renewed } = await deps.workers.heartbeat(token, request, beat);
+    return c.json({
+      status: "acknowledged",
+      timestamp: Math.floor(receivedAtMs / 1000),
+      ...(renewed === undefined ? {} : {
+        session_token: renewed.sessionToken,
+        session_expires_at: Math.floor(renewed.expiresAtMs / 1000),
+      }),
+    });
+  });
+  app.post(OWN_API_PATHS.leave, async (c) => {
+    requireJson(c);
+    const token = sessionToken(c);
+    const body = await readBody(c, deps.limits.bodyBytes);
+    const { node_id: nodeId } = decodeBody(LeaveRequest, body);
+    await deps.workers.leave(token, nodeId, signedBy(c, "leave", token, body));
+    deps.log.info("worker {node_id} left", { node_id: nodeId, request_id: c.get("requestId") });
+    return c.json({ status: "left", node_id: nodeId });
   });
   app.all(OWN_API_PATHS.registerWorker, methodNotAllowed("POST"));
+}
+
+/** By proof, or by the bare id where the master takes that. */
+function register(deps: ApiDeps, request: RegisterWorkerRequest): Promise<Registration> {
+  const { proof } = request;
+  if (proof === undefined) return deps.workers.register(request);
+  if (deps.admissions === undefined) throw notConfigured();
+  if (!request.seal_token.startsWith("seal_")) {
+    throw new ApiProblem(
+      400,
+      "invalid_field",
+      'field "seal_token": must be seal_0x and 64 digits',
+      {
+        field: "seal_token",
+      },
+    );
+  }
+  return deps.admissions.register({
+    nodeId: request.node_id,
+    address: proof.address,
+    tokenId: request.seal_token.slice("seal_".length),
+    nodeKey: proof.node_key,
+    challenge: Uint8Array.fromHex(proof.challenge),
+    walletSignature: proof.wallet_signature,
+    nodeSignature: proof.node_signature,
+  });
+}
+
+function sessionToken(c: ApiContext): string {
+  const token = c.req.header(TOKEN_HEADER);
+  if (token !== undefined) return token;
+  throw new ApiProblem(401, "session_missing", "the header X-Seal-Token is missing", {
+    hint: "it takes the session_token that register-worker answered with",
+    headers: { "WWW-Authenticate": "SealToken" },
+  });
+}
+
+function signedBy(c: ApiContext, purpose: BeatPurpose, token: string, body: Bytes) {
+  return readBeat(c.req.header(SEQUENCE_HEADER), c.req.header(SIGNATURE_HEADER), {
+    purpose,
+    sessionToken: token,
+    body,
+  });
 }

@@ -1,0 +1,84 @@
+/**
+ * What a worker's node key signs with every request that changes something under its session, so
+ * that a session token alone, stolen or replayed, does nothing. See docs/ADMISSION.md.
+ */
+import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
+import { Buffer } from "node:buffer";
+import type { Bytes } from "../backends/mod.ts";
+import { ApiProblem } from "./problem.ts";
+
+/** Headers beside `X-Seal-Token`. */
+export const SEQUENCE_HEADER = "x-nautilus-sequence";
+export const SIGNATURE_HEADER = "x-nautilus-signature";
+
+export type BeatPurpose = "heartbeat" | "leave";
+
+export interface BeatInput {
+  readonly purpose: BeatPurpose;
+  readonly sessionToken: string;
+  /** 1 to 2^53 - 1. */
+  readonly sequence: number;
+  /** As sent. */
+  readonly body: Uint8Array;
+}
+
+/** What came with a request. */
+export interface SignedBeat extends BeatInput {
+  /** 64 bytes, Ed25519. */
+  readonly signature: Bytes;
+}
+
+/**
+ * The bytes (length of the domain line + 72): `nautilus-tee/<purpose>/v1\n` ‖ SHA-256 of the session
+ * token's ASCII (32) ‖ sequence (u64 BE) ‖ SHA-256 of the body (32).
+ */
+export function beatSignatureInput(input: BeatInput): Bytes {
+  const domain = new TextEncoder().encode(`nautilus-tee/${input.purpose}/v1\n`);
+  const out = new Uint8Array(domain.length + 72);
+  out.set(domain);
+  out.set(createHash("sha256").update(input.sessionToken).digest(), domain.length);
+  new DataView(out.buffer).setBigUint64(domain.length + 32, BigInt(input.sequence));
+  out.set(createHash("sha256").update(input.body).digest(), domain.length + 40);
+  return out;
+}
+
+/**
+ * Reads the two headers; undefined where neither is there.
+ *
+ * @throws {ApiProblem} 400 where one is malformed or alone
+ */
+export function readBeat(
+  sequence: string | undefined,
+  signature: string | undefined,
+  rest: Omit<BeatInput, "sequence">,
+): SignedBeat | undefined {
+  if (sequence === undefined && signature === undefined) return undefined;
+  if (sequence === undefined || !/^[1-9][0-9]{0,15}$/.test(sequence)) {
+    throw malformed("X-Nautilus-Sequence", "must be a decimal number from 1 to 2^53 - 1");
+  }
+  const number = Number(sequence);
+  if (!Number.isSafeInteger(number)) {
+    throw malformed("X-Nautilus-Sequence", "must be a decimal number from 1 to 2^53 - 1");
+  }
+  if (signature === undefined || !/^[A-Za-z0-9+/]{86}==$/.test(signature)) {
+    throw malformed("X-Nautilus-Signature", "must be 64 bytes in base64");
+  }
+  return { ...rest, sequence: number, signature: Uint8Array.fromBase64(signature) };
+}
+
+/** @param spki Ed25519, 44 bytes. @throws {TypeError} for bytes that are no key. */
+export function nodeKeyObject(spki: Bytes): KeyObject {
+  try {
+    return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+  } catch (cause) {
+    throw new TypeError("node_key: not the SPKI of an Ed25519 key", { cause });
+  }
+}
+
+export function verifyBeat(key: KeyObject, beat: SignedBeat): boolean {
+  return verify(null, beatSignatureInput(beat), key, beat.signature);
+}
+
+function malformed(header: string, why: string): ApiProblem {
+  return new ApiProblem(400, "invalid_header", `the header ${header} ${why}`, { field: header });
+}
