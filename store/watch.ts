@@ -178,7 +178,7 @@ class StoreWatcher implements Watcher {
     const { versions } = this.#index;
     const events = slots.map((slot): LiveEvent => {
       const deleted = versions.deleted(slot);
-      const previous = this.#prevKv ? versions.older(slot) : NO_SLOT;
+      const previous = this.#previousOf(slot);
       return {
         type: deleted ? "delete" : "put",
         kv: this.#index.keyValue(slot, deleted ? NO_VALUE : this.#index.valueAtHand(slot)!),
@@ -291,7 +291,7 @@ class StoreWatcher implements Watcher {
       if (versions.position(slot) !== positions[i]) return undefined;
       const deleted = versions.deleted(slot);
       const kv = this.#index.keyValue(slot, NO_VALUE);
-      const previous = this.#prevKv ? versions.older(slot) : NO_SLOT;
+      const previous = this.#previousOf(slot);
       const previousPosition = previous === NO_SLOT ? -1 : versions.position(previous);
       const value = deleted ? NO_VALUE : this.#index.valueAtHand(slot) ?? await this.#load(slot);
       if (value === undefined) return undefined;
@@ -311,6 +311,22 @@ class StoreWatcher implements Watcher {
       out.push(prevKv === undefined ? { type, kv } : { type, kv, prevKv });
     }
     return out;
+  }
+
+  /**
+   * The version that stood before the event's revision, as in etcd: a transaction may put a key and
+   * delete it again, and what it put in between is nobody's previous value.
+   */
+  #previousOf(slot: number): number {
+    const { versions } = this.#index;
+    if (!this.#prevKv) return NO_SLOT;
+    const revision = versions.modRevision(slot);
+    if (!versions.deleted(slot) && versions.createRevision(slot) === revision) return NO_SLOT;
+    let previous = versions.older(slot);
+    while (previous !== NO_SLOT && versions.modRevision(previous) === revision) {
+      previous = versions.older(previous);
+    }
+    return previous;
   }
 
   /** Undefined where there was none, it was a deletion, or it was compacted meanwhile. */

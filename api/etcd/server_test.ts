@@ -157,6 +157,45 @@ Deno.test("Watch: ids, duplicates, empty ranges and cancelling are as etcd's", a
   await client.close();
 });
 
+Deno.test("Watch: prev_kv is what stood before the revision, also where one put and deleted a key", async () => {
+  await using own = await startOwnEtcd();
+  const client = await own.connect();
+  const follow = async (startRevision: number) => {
+    const watch = client.stream(WATCH, WatchRequest, WatchResponse);
+    watch.send(WatchRequest.of({
+      createRequest: WatchCreateRequest.of({ key: utf8("k"), startRevision, prevKv: true }),
+    }));
+    await watch.next();
+    return async () => {
+      const seen: unknown[] = [];
+      while (seen.length < 4) {
+        const answer = await watch.next();
+        assert(answer.ok);
+        for (const { type, prevKv } of answer.value.events) {
+          seen.push([type, prevKv === undefined ? "" : new TextDecoder().decode(prevKv.value)]);
+        }
+      }
+      return seen;
+    };
+  };
+  const live = await follow(0);
+  const put = (value: string) =>
+    ({ type: "put", keyspace: "etcd", key: utf8("k"), value: utf8(value) }) as const;
+  const all = {
+    type: "delete",
+    keyspace: "etcd",
+    key: utf8("k"),
+    rangeEnd: new Uint8Array(1),
+  } as const;
+  await own.store.txn({ compare: [], success: [put("1")], failure: [] });
+  await own.store.txn({ compare: [], success: [put("2"), all], failure: [] });
+  await own.store.txn({ compare: [], success: [put("3")], failure: [] });
+  const expected = [[0, ""], [0, "1"], [1, "1"], [0, ""]];
+  assertEquals(await live(), expected);
+  assertEquals(await (await follow(2))(), expected);
+  await client.close();
+});
+
 Deno.test("Watch: progress_notify tells a quiet watch where the store stands", async () => {
   await using own = await startOwnEtcd({ limits: { progressNotifyIntervalMs: 20 } });
   const client = await own.connect();
