@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   policy: async () => (await import("./cli/policy.ts")).policy,
   key: async () => (await import("./cli/key.ts")).key,
   store: async () => (await import("./cli/store.ts")).store,
+  worker: async () => (await import("./cli/worker.ts")).worker,
   version: async () => (await import("./cli/version.ts")).version,
 };
 

@@ -24,6 +24,9 @@ const SECRET_FIELDS = [
 const SECRET_PATTERNS = [
   { pattern: /\bBearer\s+[\w.~+/=-]+/gi, replacement: "Bearer [redacted]" },
   { pattern: /\bseal_[\w.-]+/g, replacement: "seal_[redacted]" },
+  { pattern: /\bnts_[\w-]+/g, replacement: "nts_[redacted]" },
+  { pattern: /\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, replacement: "[redacted session]" },
+  { pattern: /\bsuiprivkey1[a-z0-9]+/g, replacement: "[redacted key]" },
   { pattern: /\bnautilus-(?:session|admin)\.[\w.-]+/g, replacement: "[redacted token]" },
   { pattern: /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END/g, replacement: "[redacted key]" },
 ];

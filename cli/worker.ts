@@ -1,0 +1,247 @@
+/** `nautilus worker`: the worker's half of the protocol (docs/ADMISSION.md). */
+import { parseArgs } from "@std/cli/parse-args";
+import { createWebCryptoVerifier } from "../backends/signatures.ts";
+import { isCanonicalAddress } from "../sui/address.ts";
+import { isNodeId, nodeKeyHash } from "../sui/admission_message.ts";
+import { loadWallet, type Wallet, WalletError } from "../sui/wallet.ts";
+import {
+  type Command,
+  type CommandIo,
+  EXIT,
+  type ExitCode,
+  parseFlags,
+  UsageError,
+} from "./command.ts";
+import { fetchAttestation } from "./fetch_attestation.ts";
+import { startLogging } from "./logging.ts";
+import { watchStopSignals } from "./stop_signal.ts";
+import { loadPolicy } from "./verify.ts";
+import { diskReader, readEndorsements } from "./verify_input.ts";
+import { createFigures } from "./worker_figures.ts";
+import { createHook } from "./worker_hook.ts";
+import { type Joined, joinMaster, type JoinOptions } from "./worker_join.ts";
+import { runWorker } from "./worker_run.ts";
+import { WorkerSession } from "./worker_session.ts";
+import { openWorkerFile, type WorkerFile } from "./worker_state.ts";
+
+const STRINGS = [
+  "master",
+  "policy",
+  "collateral",
+  "token",
+  "key",
+  "address",
+  "node-id",
+  "state",
+  "chain-id",
+  "cluster-id",
+  "on-assign",
+  "heartbeat-seconds",
+] as const;
+
+const USAGE = [
+  "Usage: nautilus worker key  [--state FILE]",
+  "       nautilus worker join --master URL --policy POLICY --token OBJECT_ID --key FILE [FLAGS]",
+  "       nautilus worker run  --master URL --policy POLICY --token OBJECT_ID --key FILE [FLAGS]",
+  "",
+  "key:  prints the node key and its hash, which the Seal token must name; makes the key at first.",
+  "join: appraises the master, proves the token, prints the session; nothing goes on running.",
+  "run:  joins, beats, follows the pods assigned to this node, joins again after a failure, and",
+  "      leaves on SIGTERM. Ends with 1 when the policy or the chain says no.",
+  "",
+  "  --master URL             https://HOST:PORT; http:// on this machine only",
+  "  --policy POLICY          what the master must be (JSONC); `nautilus policy init` makes one",
+  "  --collateral FILE        what goes with the master's evidence, file or folder",
+  "  --token OBJECT_ID        the Seal token's object id, 0x and 64 hex digits",
+  "  --key FILE|sui-keystore  the owner's wallet: a suiprivkey1… line or a Sui keystore",
+  "  --address 0x…            which key of a keystore",
+  "  --node-id NAME           as the token names it; the host name otherwise",
+  "  --state FILE             node key, mode 0600; $HOME/.nautilus/worker.json otherwise",
+  "  --chain-id BASE58        join on this chain only",
+  "  --cluster-id HEX         join this cluster only",
+  "  --on-assign CMD          run for every assigned, changed or removed pod, JSON on its stdin",
+  "  --heartbeat-seconds N    30 otherwise",
+].join("\n");
+
+export const worker: Command = {
+  name: "worker",
+  summary: "Join a master by a Seal token on Sui, and stay.",
+  usage: USAGE,
+  async run(io) {
+    const { strings, positionals: [action] } = parseFlags(parseArgs, io.args, {
+      strings: STRINGS,
+      positionals: ["ACTION"],
+    });
+    const file = () => openWorkerFile(strings["state"] ?? defaultState(io));
+    switch (action) {
+      case "key":
+        return showKey(io, await file());
+      case "join":
+        return await join(io, await prepare(io, strings), await file());
+      case "run":
+        return await run(io, strings, await prepare(io, strings), await file());
+      default:
+        throw new UsageError(`unknown action "${action}"; valid are: key, join, run`);
+    }
+  },
+};
+
+type Strings = Readonly<Record<string, string>>;
+type Prepared = Omit<JoinOptions, "nodeKey">;
+
+function showKey(io: CommandIo, { nodeKey }: WorkerFile): ExitCode {
+  io.stdout(
+    JSON.stringify({
+      node_key: nodeKey.spki.toBase64(),
+      node_key_hash: nodeKeyHash(nodeKey.spki),
+    }) + "\n",
+  );
+  return EXIT.done;
+}
+
+async function join(io: CommandIo, options: Prepared, file: WorkerFile): Promise<ExitCode> {
+  const joined = await joinOnce(options, file);
+  io.stdout(
+    JSON.stringify({
+      node_id: options.nodeId,
+      session_token: joined.sessionToken,
+      session_expires_at: new Date(joined.sessionExpiresAtMs).toISOString(),
+    }) + "\n",
+  );
+  return EXIT.done;
+}
+
+async function run(
+  io: CommandIo,
+  strings: Strings,
+  options: Prepared,
+  file: WorkerFile,
+): Promise<ExitCode> {
+  const heartbeatMs = seconds(strings["heartbeat-seconds"] ?? "30") * 1000;
+  await using logging = await startLogging({
+    level: "info",
+    terminal: io.stderrIsTerminal,
+    write: io.stderr,
+    fields: { node_id: options.nodeId },
+  });
+  using stop = watchStopSignals();
+  const stopping = new AbortController();
+  void stop.wait().then(() => stopping.abort());
+  return await runWorker({
+    nodeId: options.nodeId,
+    heartbeatMs,
+    log: logging.log,
+    stop: stopping.signal,
+    hook: createHook(strings["on-assign"], logging.log),
+    join: async () =>
+      new WorkerSession(await joinOnce(options, file), options.nodeId, file.nodeKey, Date.now),
+    figures: createFigures(),
+    random: Math.random,
+  });
+}
+
+/** Joins; chain and cluster of the first time are those of every later time. */
+async function joinOnce(options: Prepared, file: WorkerFile): Promise<Joined> {
+  const { href } = options.master;
+  const known = file.master?.url === href ? file.master : undefined;
+  const joined = await joinMaster({
+    ...options,
+    nodeKey: file.nodeKey,
+    chainId: options.chainId ?? known?.chain_id,
+    clusterId: options.clusterId ?? known?.cluster_id,
+  });
+  await file.remember({
+    url: href,
+    chain_id: joined.facts.chainId,
+    cluster_id: joined.facts.clusterId.toHex(),
+    identity_key: joined.facts.identityKey.toBase64(),
+  });
+  return joined;
+}
+
+async function prepare(io: CommandIo, strings: Strings): Promise<Prepared> {
+  const reader = diskReader();
+  const tokenId = required(strings, "token").replace(/^seal_/, "");
+  if (!isCanonicalAddress(tokenId)) {
+    throw new UsageError("--token: expected an object id, 0x and 64 lower-case hex digits");
+  }
+  const nodeId = strings["node-id"] ?? io.hostName.toLowerCase();
+  if (!isNodeId(nodeId)) throw new UsageError(`--node-id: "${nodeId}" is no node name`);
+  const clusterId = strings["cluster-id"];
+  if (clusterId !== undefined && !/^[0-9a-f]{32}$/.test(clusterId)) {
+    throw new UsageError("--cluster-id: expected 32 lower-case hex digits");
+  }
+  const collateral = strings["collateral"];
+  return {
+    master: masterUrl(required(strings, "master")),
+    policy: await loadPolicy(reader, required(strings, "policy")),
+    endorsements: collateral === undefined ? [] : await readEndorsements(reader, [collateral]),
+    wallet: await openWallet(io, required(strings, "key"), strings["address"]),
+    nodeId,
+    tokenId,
+    chainId: strings["chain-id"],
+    clusterId,
+    signatures: createWebCryptoVerifier(),
+    fetchAttestation,
+    random: (length) => crypto.getRandomValues(new Uint8Array(length)),
+    now: () => Date.now(),
+  };
+}
+
+function masterUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:")) {
+    throw new UsageError(`--master: "${text}" is no https:// URL`);
+  }
+  if (url.pathname !== "/" || url.search !== "" || url.username !== "") {
+    throw new UsageError("--master: expected scheme, host and port only");
+  }
+  if (
+    url.protocol === "http:" && !["localhost", "127.0.0.1", "[::1]"].includes(url.hostname)
+  ) {
+    throw new UsageError("--master: a session is never sent unencrypted: use https://");
+  }
+  return url;
+}
+
+async function openWallet(
+  io: CommandIo,
+  key: string,
+  address: string | undefined,
+): Promise<Wallet> {
+  const path = key === "sui-keystore"
+    ? `${io.env["HOME"] ?? ""}/.sui/sui_config/sui.keystore`
+    : key;
+  let text: string;
+  try {
+    text = await Deno.readTextFile(path);
+  } catch (cause) {
+    throw new UsageError(`--key: cannot read ${path}`, { cause });
+  }
+  try {
+    return await loadWallet(text, address);
+  } catch (error) {
+    if (error instanceof WalletError) throw new UsageError(`--key ${path}: ${error.message}`);
+    throw error;
+  }
+}
+
+function defaultState({ env }: CommandIo): string {
+  const home = env["HOME"];
+  if (home === undefined || home === "") throw new UsageError("--state is missing, and so is HOME");
+  return `${home}/.nautilus/worker.json`;
+}
+
+function required(strings: Strings, name: string): string {
+  const value = strings[name];
+  if (value === undefined) throw new UsageError(`--${name} is missing`);
+  return value;
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0.1 && value <= 3600)) {
+    throw new UsageError("--heartbeat-seconds: expected 0.1 to 3600");
+  }
+  return value;
+}

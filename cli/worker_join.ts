@@ -1,0 +1,212 @@
+/** A worker's way in: the master appraised over a fresh nonce, then the proof, then a session. */
+import * as v from "valibot";
+import type { Bytes, Endorsement } from "../backends/mod.ts";
+import { appraiseBundle, parseBundle } from "../backends/bundle.ts";
+import type { Policy } from "../backends/policy/mod.ts";
+import { resultText } from "../backends/result_json.ts";
+import type { SignatureVerifier } from "../backends/signatures.ts";
+import { createEvidenceVerifier } from "../backends/verification.ts";
+import type { AdmissionChallenge, MasterFacts } from "../sui/admission.ts";
+import { type NodeKey, proveAdmission } from "../sui/admission_proof.ts";
+import type { Wallet } from "../sui/wallet.ts";
+import type { FetchedAttestation } from "./fetch_attestation.ts";
+import { createMasterLink, type LinkAnswer, type MasterLink } from "./worker_link.ts";
+
+/** A hardware report can take ten seconds and more where the host throttles. */
+const ATTESTATION_TIMEOUT_MS = 90_000;
+const ANSWER_TIMEOUT_MS = 30_000;
+
+/** The policy does not affirm the master: nothing was sent to it. */
+export class MasterRefused extends Error {
+  override readonly name = "MasterRefused";
+  readonly code = "master_refused";
+}
+
+/** The master said no. `final`: asking again changes nothing until the chain or the worker changes. */
+export class JoinRefused extends Error {
+  override readonly name = "JoinRefused";
+  readonly code: string;
+  readonly final: boolean;
+  readonly retryAfterSeconds: number | undefined;
+  constructor(code: string, message: string, answer: LinkAnswer) {
+    super(message);
+    this.code = code;
+    this.final = [400, 401, 403].includes(answer.status) && !code.startsWith("challenge_");
+    this.retryAfterSeconds = answer.retryAfterSeconds;
+  }
+}
+
+export interface JoinOptions {
+  readonly master: URL;
+  readonly policy: Policy;
+  readonly endorsements: readonly Endorsement[];
+  readonly wallet: Wallet;
+  readonly nodeKey: NodeKey;
+  readonly nodeId: string;
+  /** 0x + 64 hex. */
+  readonly tokenId: string;
+  /** What the worker was told to expect; otherwise the appraised master is believed. */
+  readonly chainId: string | undefined;
+  /** 32 hex. */
+  readonly clusterId: string | undefined;
+  readonly signatures: SignatureVerifier;
+  fetchAttestation(node: URL, nonce: Bytes, timeoutMs: number): Promise<FetchedAttestation>;
+  random(length: number): Bytes;
+  now(): number;
+}
+
+export interface AppraisedMaster {
+  readonly link: MasterLink;
+  readonly measurement: Bytes;
+  readonly identityKey: Bytes;
+  readonly tlsKey: Bytes;
+}
+
+export interface Joined {
+  readonly link: MasterLink;
+  readonly sessionToken: string;
+  readonly sessionExpiresAtMs: number;
+  readonly facts: MasterFacts;
+}
+
+const hex = v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2})*$/));
+const base64 = v.pipe(v.string(), v.base64());
+const milliseconds = v.pipe(v.number(), v.safeInteger());
+const Challenge = v.object({
+  challenge: hex,
+  node_id: v.string(),
+  address: v.string(),
+  chain_id: v.string(),
+  cluster_id: hex,
+  measurement: hex,
+  identity_key: base64,
+  tls_key: v.union([v.literal(""), base64]),
+  issued_at_ms: milliseconds,
+  expires_at_ms: milliseconds,
+});
+const Registered = v.object({
+  session_token: v.string(),
+  session_expires_at: v.pipe(v.number(), v.safeInteger()),
+});
+const Problem = v.object({ code: v.string(), detail: v.string() });
+
+/** @throws {MasterRefused} when the policy does not affirm it */
+export async function appraiseMaster(options: JoinOptions): Promise<AppraisedMaster> {
+  const { master, policy, endorsements, signatures, random } = options;
+  const nonce = random(32);
+  const fetched = await options.fetchAttestation(master, nonce, ATTESTATION_TIMEOUT_MS);
+  if (fetched.status !== 200) {
+    throw new Error(`the master's attestation endpoint answered ${fetched.status}`);
+  }
+  const bundle = parseBundle(fetched.body);
+  const result = await appraiseBundle({
+    bundle,
+    nonce,
+    peerTlsSpki: fetched.peerSpki,
+    endorsements,
+    policy,
+    now: options.now(),
+  }, { signatures, evidence: createEvidenceVerifier({ signatures }) });
+  if (result.tier !== "affirming") {
+    throw new MasterRefused(`the policy does not affirm the master:\n${resultText(result)}`);
+  }
+  const { statement } = bundle;
+  return {
+    link: createMasterLink(master, fetched.peerSpki),
+    measurement: Uint8Array.fromHex(statement.measurement),
+    identityKey: Uint8Array.fromBase64(statement.identity_key),
+    tlsKey: Uint8Array.fromBase64(statement.tls_key),
+  };
+}
+
+/**
+ * Appraises, proves, registers.
+ *
+ * @throws {MasterRefused | JoinRefused | ChallengeMismatch | WrongPeer} and what the network throws
+ */
+export async function joinMaster(options: JoinOptions): Promise<Joined> {
+  const { wallet, nodeKey, nodeId, tokenId } = options;
+  const { link, ...appraised } = await appraiseMaster(options);
+  const challenge = decodeChallenge(
+    await post(link, "/api/v1/admission/challenge", { node_id: nodeId, address: wallet.address }),
+  );
+  const facts: MasterFacts = {
+    chainId: options.chainId ?? challenge.chainId,
+    clusterId: options.clusterId === undefined
+      ? challenge.clusterId
+      : Uint8Array.fromHex(options.clusterId),
+    ...appraised,
+  };
+  const nowMs = options.now();
+  const proof = await proveAdmission({
+    challenge,
+    appraised: facts,
+    nodeId,
+    tokenId,
+    wallet,
+    nodeKey,
+    nowMs,
+  });
+  const registered = v.parse(
+    Registered,
+    await post(link, "/api/v1/register-worker", {
+      node_id: nodeId,
+      seal_token: `seal_${tokenId}`,
+      timestamp: Math.floor(nowMs / 1000),
+      proof: {
+        address: proof.address,
+        node_key: proof.nodeKey.toBase64(),
+        challenge: proof.challenge.toHex(),
+        wallet_signature: proof.walletSignature,
+        node_signature: proof.nodeSignature.toBase64(),
+      },
+    }),
+  );
+  return {
+    link,
+    sessionToken: registered.session_token,
+    sessionExpiresAtMs: registered.session_expires_at * 1000,
+    facts,
+  };
+}
+
+async function post(link: MasterLink, path: string, body: unknown): Promise<unknown> {
+  const answer = await link.send({
+    method: "POST",
+    path,
+    body: new TextEncoder().encode(JSON.stringify(body)),
+    timeoutMs: ANSWER_TIMEOUT_MS,
+  });
+  if (answer.status !== 200) throw refusalOf(answer);
+  return JSON.parse(answer.body);
+}
+
+/** What a problem document says, or the status where there is none. */
+export function refusalOf(answer: LinkAnswer): JoinRefused {
+  let json: unknown;
+  try {
+    json = JSON.parse(answer.body);
+  } catch {
+    json = undefined;
+  }
+  const parsed = v.safeParse(Problem, json);
+  return parsed.success
+    ? new JoinRefused(parsed.output.code, `${parsed.output.code}: ${parsed.output.detail}`, answer)
+    : new JoinRefused("unknown", `the master answered ${answer.status}`, answer);
+}
+
+function decodeChallenge(body: unknown): AdmissionChallenge {
+  const given = v.parse(Challenge, body);
+  return {
+    challenge: Uint8Array.fromHex(given.challenge),
+    nodeId: given.node_id,
+    address: given.address,
+    chainId: given.chain_id,
+    clusterId: Uint8Array.fromHex(given.cluster_id),
+    measurement: Uint8Array.fromHex(given.measurement),
+    identityKey: Uint8Array.fromBase64(given.identity_key),
+    tlsKey: Uint8Array.fromBase64(given.tls_key),
+    issuedAtMs: given.issued_at_ms,
+    expiresAtMs: given.expires_at_ms,
+  };
+}

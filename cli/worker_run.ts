@@ -1,0 +1,140 @@
+/** `nautilus worker run`: in, beating, following, and in again after whatever went wrong. */
+import type { Logger } from "@logtape/logtape";
+import { EXIT, type ExitCode } from "./command.ts";
+import type { ResourceUsage } from "./worker_figures.ts";
+import type { Hook } from "./worker_hook.ts";
+import { JoinRefused, MasterRefused } from "./worker_join.ts";
+import { StreamRefused } from "./worker_link.ts";
+import type { WorkerSession } from "./worker_session.ts";
+
+export interface RunOptions {
+  readonly nodeId: string;
+  readonly heartbeatMs: number;
+  readonly log: Logger;
+  /** Aborted when the process is asked to stop. */
+  readonly stop: AbortSignal;
+  readonly hook: Hook;
+  join(): Promise<WorkerSession>;
+  figures(): Promise<ResourceUsage>;
+  /** 0 to 1. */
+  random(): number;
+}
+
+const BACKOFF_MS = { first: 500, most: 30_000 } as const;
+
+/** Runs until it is told to stop (0), or the answer is no for good (1). */
+export async function runWorker(options: RunOptions): Promise<ExitCode> {
+  const { log, stop, random } = options;
+  const pods = new Set<string>();
+  let delayMs: number = BACKOFF_MS.first;
+  while (!stop.aborted) {
+    try {
+      const session = await options.join();
+      log.info("joined");
+      delayMs = BACKOFF_MS.first;
+      await stay(session, options, pods);
+      continue;
+    } catch (error) {
+      if (stop.aborted) break;
+      if (isFinal(error)) {
+        log.error("not admitted: {reason}", { reason: messageOf(error) });
+        return EXIT.no;
+      }
+      const asked = error instanceof JoinRefused ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
+      const waitMs = Math.min(BACKOFF_MS.most, Math.max(asked, delayMs * (0.5 + random() / 2)));
+      log.warn("cannot join, trying again", {
+        reason: messageOf(error),
+        retry_in_ms: Math.round(waitMs),
+      });
+      await pause(waitMs, stop);
+      delayMs = Math.min(BACKOFF_MS.most, delayMs * 2);
+    }
+  }
+  return EXIT.done;
+}
+
+/** Beats and follows until the session is lost (returns) or the process is to stop (leaves). */
+async function stay(
+  session: WorkerSession,
+  options: RunOptions,
+  pods: Set<string>,
+): Promise<void> {
+  const { log, stop, heartbeatMs, nodeId } = options;
+  const over = new AbortController();
+  const until = AbortSignal.any([stop, over.signal]);
+  const beating = (async () => {
+    while (!until.aborted) {
+      try {
+        if (await session.beat(await options.figures(), pods.size)) log.info("session renewed");
+      } catch (error) {
+        if (until.aborted) return;
+        if (error instanceof JoinRefused && isLost(error)) {
+          log.warn("the session is lost", { reason: error.message });
+          over.abort();
+          return;
+        }
+        log.warn("a heartbeat failed", { reason: messageOf(error) });
+      }
+      await pause(heartbeatMs, until);
+    }
+  })();
+  const following = (async () => {
+    let delayMs: number = BACKOFF_MS.first;
+    while (!until.aborted) {
+      try {
+        for await (const change of session.pods(pods, until)) {
+          if (change.type === "DELETED") pods.delete(change.uid);
+          else pods.add(change.uid);
+          await options.hook(nodeId, change, until);
+          delayMs = BACKOFF_MS.first;
+        }
+      } catch (error) {
+        if (until.aborted) return;
+        const status = error instanceof StreamRefused ? error.status : undefined;
+        if (status === 401 || (error instanceof JoinRefused && error.final)) {
+          log.warn("the session is lost", { reason: messageOf(error) });
+          over.abort();
+          return;
+        }
+        log.warn("the watch failed, trying again", { reason: messageOf(error) });
+        await pause(delayMs, until);
+        delayMs = Math.min(BACKOFF_MS.most, delayMs * 2);
+      }
+    }
+  })();
+  await Promise.all([beating, following]);
+  if (!stop.aborted) return;
+  try {
+    await session.leave();
+    log.info("left");
+  } catch (error) {
+    log.warn("could not say goodbye", { reason: messageOf(error) });
+  }
+}
+
+function isLost({ code }: JoinRefused): boolean {
+  return ["session_unknown", "session_expired", "replayed", "wrong_node", "signature_invalid"]
+    .includes(code) || code.startsWith("seal_token_");
+}
+
+function isFinal(error: unknown): boolean {
+  return error instanceof MasterRefused || (error instanceof JoinRefused && error.final);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Resolves after the time or when the signal aborts. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}
