@@ -7,24 +7,31 @@ const bytes = (max: number) => fc.uint8Array({ maxLength: max });
 
 Deno.test("packOneFile() and readLayout() give every part back at a mappable offset", () => {
   fc.assert(
-    fc.property(bytes(70_000), bytes(9000), bytes(9000), (launcher, runtime, program) => {
-      const file = packOneFile({ launcher, runtime, program });
-      const layout = readLayout(file);
-      if (layout === undefined) throw new Error("no layout");
-      const part = ({ offset, size }: { readonly offset: number; readonly size: number }) =>
-        file.slice(offset, offset + size);
-      assertEquals(file.slice(0, launcher.length), new Uint8Array(launcher));
-      assertEquals(part(layout.runtime), new Uint8Array(runtime));
-      assertEquals(part(layout.program), new Uint8Array(program));
-      assertEquals(layout.runtime.offset % 65_536, 0);
-    }),
+    fc.property(
+      bytes(70_000),
+      bytes(9000),
+      bytes(9000),
+      bytes(99),
+      (launcher, runtime, program, codeCache) => {
+        const file = packOneFile({ launcher, runtime, program, codeCache });
+        const layout = readLayout(file);
+        if (layout === undefined) throw new Error("no layout");
+        const part = ({ offset, size }: { readonly offset: number; readonly size: number }) =>
+          file.slice(offset, offset + size);
+        assertEquals(file.slice(0, launcher.length), new Uint8Array(launcher));
+        assertEquals(part(layout.runtime), new Uint8Array(runtime));
+        assertEquals(part(layout.program), new Uint8Array(program));
+        assertEquals(part(layout.codeCache), new Uint8Array(codeCache));
+        assertEquals(layout.runtime.offset % 65_536, 0);
+      },
+    ),
     { numRuns: 30 },
   );
 });
 
 Deno.test("readLayout() refuses a file that was cut, grew or is of another form", () => {
   const part = new Uint8Array(100).fill(1);
-  const file = packOneFile({ launcher: part, runtime: part, program: part });
+  const file = packOneFile({ launcher: part, runtime: part, program: part, codeCache: part });
   assertEquals(readLayout(file.subarray(0, file.length - 1)), undefined);
   assertEquals(readLayout(new Uint8Array([...file, 0])), undefined);
   assertEquals(readLayout(file.subarray(1)), undefined);
