@@ -3,6 +3,7 @@
  * where the value came from, the value, and what would be valid.
  */
 import { parse as parseJsonc } from "@std/jsonc";
+import { parseAdminKey } from "./api/admin/public_key.ts";
 import {
   boolean,
   choice,
@@ -16,6 +17,7 @@ import {
   nodeId,
   optionalListen,
   parseListen,
+  paths,
   text,
   urls,
 } from "./config_values.ts";
@@ -48,7 +50,11 @@ export interface Config {
   /** 32 hex digits. */
   readonly clusterId: string | undefined;
   readonly minimumStakeMist: bigint;
+  /** Files; what stands in them is sealed. */
+  readonly policies: readonly string[];
   readonly legacyBearerTokens: boolean;
+  /** Base64 SPKI of an Ed25519 key; undefined: none was given. */
+  readonly adminKey: string | undefined;
   readonly grants: readonly GrantSetting[];
   readonly sealPolicy: SealPolicySetting;
   readonly logLevel: LogLevel;
@@ -63,6 +69,8 @@ export interface Setting<T> {
   readonly field: keyof Config;
   readonly env: string | undefined;
   readonly isSwitch?: boolean;
+  /** `@PATH` in the place of the value: it stands in that file. */
+  readonly mayBeFile?: boolean;
   readonly help: string;
   /** @throws {Error} whose message says what would be valid. */
   parse(value: unknown): T;
@@ -149,11 +157,24 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     parse: mist,
   },
   {
+    field: "policies",
+    env: "NAUTILUS_POLICIES",
+    help: "appraisal policies of POST /api/v1/verify (files, separated by commas; sealed)",
+    parse: paths,
+  },
+  {
     field: "legacyBearerTokens",
     env: "NAUTILUS_LEGACY_BEARER_TOKENS",
     isSwitch: true,
     help: "accept the bare string seal_0x… (ids are public: anybody can present one)",
     parse: boolean,
+  },
+  {
+    field: "adminKey",
+    env: "NAUTILUS_ADMIN_KEY",
+    mayBeFile: true,
+    help: "the admin's Ed25519 public key: base64 SPKI, PEM, ssh-ed25519 line, or @FILE (sealed)",
+    parse: parseAdminKey,
   },
   {
     field: "grants",
@@ -193,6 +214,8 @@ export interface ConfigSources {
   readonly file?: { readonly path: string; readonly text: string } | undefined;
   readonly isRoot: boolean;
   readonly hostName: string;
+  /** Text of a file that a setting names with `@`. @throws what the system says */
+  readonly readFile?: (path: string) => string;
 }
 
 /** `--data-dir` for `dataDir`. */
@@ -279,13 +302,18 @@ export function loadConfig(sources: ConfigSources): Config {
     if (value === undefined) continue;
     given.add(field);
     try {
-      values[field] = setting.parse(value);
+      values[field] = setting.parse(setting.mayBeFile ? contentOf(sources, value) : value);
     } catch (cause) {
       const shown = typeof value === "string" ? `"${value}"` : JSON.stringify(value);
       throw new ConfigError(`${origin}: ${shown}: ${(cause as Error).message}`, { cause });
     }
   }
   return Object.freeze({ ...defaults(sources), ...values, given });
+}
+
+function contentOf({ readFile }: ConfigSources, value: unknown): unknown {
+  if (typeof value !== "string" || !value.startsWith("@") || readFile === undefined) return value;
+  return readFile(value.slice(1));
 }
 
 function defaults({ isRoot, env, hostName }: ConfigSources): Config {
@@ -307,7 +335,9 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     suiRegistry: undefined,
     clusterId: undefined,
     minimumStakeMist: 1_000_000_000n,
+    policies: [],
     legacyBearerTokens: false,
+    adminKey: undefined,
     grants: [],
     sealPolicy: "default",
     logLevel: "info",

@@ -70,6 +70,11 @@ export function urls(value: unknown): readonly string[] {
   return Object.freeze(list.map((item) => url(item.trim())));
 }
 
+export function paths(value: unknown): readonly string[] {
+  const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
+  return Object.freeze(list.map((item) => text(item.trim())));
+}
+
 export function names(value: unknown): readonly string[] {
   const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
   return Object.freeze(list.map((item) => {

@@ -2,6 +2,7 @@
 import { Hono } from "@hono/hono";
 import type { ApiDeps } from "./deps.ts";
 import type { ApiEnv } from "./http.ts";
+import { auditRefusals } from "./middleware/audit.ts";
 import { answerError } from "./middleware/errors.ts";
 import { limitFailures } from "./middleware/failure_limit.ts";
 import { requestId } from "./middleware/request_id.ts";
@@ -9,6 +10,7 @@ import { securityHeaders } from "./middleware/security_headers.ts";
 import { ApiProblem } from "./problem.ts";
 import { accessReviewRoutes } from "./routes/access_review.ts";
 import { admissionRoutes } from "./routes/admission.ts";
+import { adminRoutes } from "./routes/admin.ts";
 import { attestationRoutes } from "./routes/attestation.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
@@ -16,6 +18,7 @@ import { metricsRoutes } from "./routes/metrics.ts";
 import { probeRoutes } from "./routes/probes.ts";
 import { requestRoutes } from "./routes/requests.ts";
 import { suiEventsRoutes } from "./routes/sui_events.ts";
+import { verifyRoutes } from "./routes/verify.ts";
 import { versionRoutes } from "./routes/version.ts";
 import { workerRoutes } from "./routes/workers.ts";
 
@@ -31,6 +34,8 @@ export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   // Before all others, because it counts them.
   metricsRoutes(app, deps);
   app.use(limitFailures(deps));
+  // Within it: a refusal is noted before a rate may turn it into another answer.
+  app.use(auditRefusals(deps));
   healthRoutes(app, deps);
   probeRoutes(app, deps);
   versionRoutes(app, deps);
@@ -39,6 +44,8 @@ export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   workerRoutes(app, deps);
   requestRoutes(app, deps);
   suiEventsRoutes(app, deps);
+  verifyRoutes(app, deps);
+  adminRoutes(app, deps);
   accessReviewRoutes(app, deps);
   // Last: /api/v1/nodes/heartbeat may be a node too, for any method but POST.
   kubernetesRoutes(app, deps);

@@ -1,8 +1,11 @@
 /** What the HTTP side needs from the rest; constructed in main, passed to `createApp`. */
 import type { Logger } from "@logtape/logtape";
 import type { Bytes, Covers, SecurityLevel, TeeType } from "../backends/mod.ts";
+import type { VerifyServiceDeps } from "../backends/verify_request.ts";
 import type { Store } from "../store/mod.ts";
 import type { AttestationBundle } from "../backends/attestation.ts";
+import type { Admin } from "./admin/service.ts";
+import type { AuditLog } from "./audit/mod.ts";
 import type { K8sService } from "./k8s/service.ts";
 import type { Admissions } from "./admissions.ts";
 import type { StoredResult } from "./chain_executor.ts";
@@ -73,8 +76,12 @@ export interface ApiLimits {
   readonly registrations: RateLimit;
   /** Challenges for admission, to one address. */
   readonly challenges: RateLimit;
+  /** Appraisals for one address. */
+  readonly verifications: RateLimit;
   /** Hints about events from one address. */
   readonly suiEvents: RateLimit;
+  /** Challenges and logins of the admin from one address. */
+  readonly adminLogins: RateLimit;
   /** Requests with a token that is not known, from one address; beyond it 429 instead of 401. */
   readonly failures: RateLimit;
   /** One open watch costs a buffer; beyond this, 429. */
@@ -91,7 +98,9 @@ export const DEFAULT_LIMITS: ApiLimits = Object.freeze({
   attestations: { perSecond: 20, burst: 40 },
   registrations: { perSecond: 100, burst: 1_000 },
   challenges: { perSecond: 100, burst: 1_000 },
+  verifications: { perSecond: 20, burst: 100 },
   suiEvents: { perSecond: 20, burst: 100 },
+  adminLogins: { perSecond: 5, burst: 50 },
   failures: { perSecond: 10, burst: 100 },
   watches: 10_000,
 });
@@ -110,6 +119,8 @@ export interface ApiDeps {
   readonly rollbackProtection: () => RollbackProtection;
   /** Whether a token validator is there; `/health` says so, registration answers 503 otherwise. */
   readonly admission: "configured" | "not_configured";
+  /** Undefined where the operator configured no policies: `POST /api/v1/verify` answers 503. */
+  readonly verifier: VerifyServiceDeps | undefined;
   readonly workers: Workers;
   /** Undefined where nobody can be admitted by proof. */
   readonly admissions: Admissions | undefined;
@@ -120,6 +131,8 @@ export interface ApiDeps {
   readonly k8s: K8sService;
   /** `true` while the token of an Authorization header is the admin's. Constant time. */
   readonly isAdminToken: (token: string) => boolean;
+  readonly admin: Admin;
+  readonly audit: AuditLog;
   /** `true` from the moment that the process was asked to stop: `/readyz` says no. */
   readonly stopping: () => boolean;
   readonly limits: ApiLimits;

@@ -45,7 +45,8 @@ export interface NodeAttestorOptions {
   readonly identity: NodeIdentity;
   /** SPKI and the DER certificate of the day; undefined where there is no TLS listener. */
   readonly tls: { readonly certificate: () => Bytes; readonly spki: Bytes } | undefined;
-  readonly configDigest: Bytes;
+  /** Of the configuration in force: an admin may change it while the master runs. */
+  readonly configDigest: () => Bytes;
   readonly storeId: Bytes;
   readonly incarnation: Bytes;
   /** 16 bytes, drawn at this start. */
@@ -61,27 +62,32 @@ export function createNodeAttestor(options: NodeAttestorOptions): NodeAttestor {
   const { tee, attester, identity, tls, clock } = options;
   const tlsSpki = tls?.spki ?? new Uint8Array(0);
   const id = enclaveId(identity.spki);
-  let nonceless: { readonly madeAt: number; readonly evidence: Promise<Evidence> } | undefined;
+  let nonceless: {
+    readonly madeAt: number;
+    readonly configDigest: Bytes;
+    readonly evidence: Promise<Evidence>;
+  } | undefined;
 
-  function attest(nonce: Bytes | undefined): Promise<Evidence> {
+  function attest(nonce: Bytes | undefined, configDigest: Bytes): Promise<Evidence> {
     return attester.attest(reportData({
       nonce,
       bootId: options.bootId,
       identitySpki: identity.spki,
       tlsSpki,
-      configDigest: options.configDigest,
+      configDigest,
       storeId: options.storeId,
       incarnation: options.incarnation,
     }));
   }
 
   /** One call to the TEE serves everybody who asks without a nonce. A failure is not kept. */
-  function noncelessEvidence(): Promise<Evidence> {
+  function noncelessEvidence(configDigest: Bytes): Promise<Evidence> {
     const age = nonceless === undefined ? Infinity : clock() - nonceless.madeAt;
-    if (nonceless !== undefined && age >= 0 && age < options.reattestAfterMs) {
+    const isFresh = age >= 0 && age < options.reattestAfterMs;
+    if (nonceless !== undefined && isFresh && nonceless.configDigest === configDigest) {
       return nonceless.evidence;
     }
-    const fresh = { madeAt: clock(), evidence: attest(undefined) };
+    const fresh = { madeAt: clock(), configDigest, evidence: attest(undefined, configDigest) };
     nonceless = fresh;
     fresh.evidence.catch(() => {
       if (nonceless === fresh) nonceless = undefined;
@@ -95,7 +101,9 @@ export function createNodeAttestor(options: NodeAttestorOptions): NodeAttestor {
       if (nonce !== undefined && (nonce.length < 8 || nonce.length > 64)) {
         throw new RangeError(`a nonce has 8 to 64 bytes, not ${nonce.length}`);
       }
-      const evidence = await (nonce === undefined ? noncelessEvidence() : attest(nonce));
+      const configDigest = options.configDigest();
+      const evidence =
+        await (nonce === undefined ? noncelessEvidence(configDigest) : attest(nonce, configDigest));
       const head = options.storeHead();
       const measurement = tee.measurement.toHex();
       const timestamp = Math.floor(clock() / 1000);
@@ -105,7 +113,7 @@ export function createNodeAttestor(options: NodeAttestorOptions): NodeAttestor {
         boot_id: options.bootId.toHex(),
         identity_key: identity.spki.toBase64(),
         tls_key: tlsSpki.toBase64(),
-        config_digest: options.configDigest.toHex(),
+        config_digest: configDigest.toHex(),
         store_id: options.storeId.toHex(),
         incarnation: options.incarnation.toHex(),
         store_head: { sequence: head.sequence.toString(), digest: head.digest.toHex() },

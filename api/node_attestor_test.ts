@@ -1,4 +1,11 @@
-import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertObjectMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { createPublicKey, verify } from "node:crypto";
 import { Buffer } from "node:buffer";
 import { attestationSignatureInput, enclaveId, reportData } from "../backends/attestation.ts";
@@ -17,9 +24,11 @@ function subject(options: { failFirst?: boolean } = {}) {
     storeId: filled(16, 3),
     incarnation: filled(16, 4),
   };
+  const config = { digest: binding.configDigest };
   let failuresLeft = options.failFirst ? 1 : 0;
   const attestor = createNodeAttestor({
     ...binding,
+    configDigest: () => config.digest,
     identity,
     tls: undefined,
     tee: {
@@ -41,7 +50,7 @@ function subject(options: { failFirst?: boolean } = {}) {
     clock: () => time.now,
     reattestAfterMs: 3_600_000,
   });
-  return { attestor, attested, time, identity, binding };
+  return { attestor, attested, time, identity, binding, config };
 }
 
 Deno.test("attestation() binds the nonce and signs the exact bytes it returns", async () => {
@@ -116,4 +125,20 @@ Deno.test("nodeIdentity() wipes the seed and refuses another length", () => {
   assertEquals(nodeIdentity(seed).spki.length, 44);
   assertEquals(seed.toHex(), "00".repeat(32));
   assertThrows(() => nodeIdentity(filled(31, 1)), RangeError, "32 bytes");
+});
+
+Deno.test("attestation() binds another configuration from the moment that it is in force", async () => {
+  const { attestor, attested, config } = subject();
+  const digestOf = async (): Promise<Record<string, unknown>> => {
+    const { signed } = await attestor.attestation(undefined);
+    const statement: Record<string, unknown> = JSON.parse(
+      new TextDecoder().decode(Uint8Array.fromBase64(signed)),
+    );
+    return statement;
+  };
+  await digestOf();
+  config.digest = filled(32, 8);
+  assertObjectMatch(await digestOf(), { config_digest: "08".repeat(32) });
+  await digestOf();
+  assertEquals(attested.length, 2);
 });

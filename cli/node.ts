@@ -13,6 +13,7 @@ import { type Config, ConfigError } from "../config.ts";
 import type { ListenAddress } from "../config_values.ts";
 import {
   acquireDataDirLock,
+  type DurableLog,
   openSqliteLog,
   openStore,
   selectAead,
@@ -21,13 +22,15 @@ import {
 } from "../store/mod.ts";
 import { runningProgram } from "./program.ts";
 import { makePrivateDirectory } from "./runtime_files.ts";
-import { reconcileConfig, type SealedConfig } from "./sealed_config.ts";
+import { reconcileConfig, requireAdminKey, type SealedConfig } from "./sealed_config.ts";
 import type { Step } from "./steps.ts";
 
 export interface OpenNode extends AsyncDisposable {
   readonly tee: TeeFacts;
   readonly store: Store;
   readonly sealed: SealedConfig;
+  /** Digest of the configuration that evidence binds from now on. */
+  setConfigDigest(digest: Bytes): void;
   readonly attestor: NodeAttestor;
   /** SPKI of the key that signs the attestation. */
   readonly identityKey: Bytes;
@@ -81,11 +84,15 @@ export async function openData(options: OpenNodeOptions): Promise<OpenData> {
     else await refuseWithoutStore(config);
     undo.use(await acquireDataDirLock(config.dataDir));
   }, () => ({ path: config.dataDir }));
+  // Its Worker starts while the TEE is opened; nothing is read before the store asks.
+  const log = openSqliteLog({ path: storePath(config), spawnWorker: options.spawnWorker });
+  undo.use(log);
   const tee = undo.use(
     await step("tee", () => openTee(factory, config), ({ kind, covers }) => ({ kind, covers })),
   );
+  if (tee.kind !== "SIMULATION" && !await exists(storePath(config))) requireAdminKey(config);
   const store = undo.use(
-    await step("store", () => openSealedStore(options, tee), (opened) => ({
+    await step("store", () => openSealedStore(options, tee, log), (opened) => ({
       store_id: opened.storeId.toHex(),
       sequence: opened.head().sequence.toString(),
     })),
@@ -102,11 +109,13 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
   const { config, log, step } = options;
   await using undo = new AsyncDisposableStack();
   const { tee, store } = undo.use(await openData(options));
+  let configDigest: Bytes;
   const { sealed, digest, changed } = await step(
     "configuration",
     () => reconcileConfig(store, config, tee.kind === "SIMULATION"),
     (result) => ({ digest: result.digest.toHex() }),
   );
+  configDigest = digest;
   if (changed) log.info("configuration sealed", { config_digest: digest.toHex() });
   const tls = config.tlsListen === undefined
     ? undefined
@@ -137,7 +146,7 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
       tls: tls === undefined
         ? undefined
         : { spki: tls.identity.spki, certificate: () => tls.current.certificate },
-      configDigest: digest,
+      configDigest: () => configDigest,
       storeId: store.storeId,
       incarnation: store.incarnation,
       bootId: systemRandom(16),
@@ -153,6 +162,9 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
     tee: facts,
     store,
     sealed,
+    setConfigDigest(next) {
+      configDigest = next;
+    },
     attestor,
     identityKey: identity.spki,
     tls,
@@ -232,8 +244,11 @@ async function openTee(factory: BackendFactory, config: Config): Promise<TeeBack
   return tee;
 }
 
-async function openSealedStore(options: OpenNodeOptions, tee: TeeBackend): Promise<Store> {
-  const { config, spawnWorker, mode } = options;
+async function openSealedStore(
+  { config, mode }: OpenNodeOptions,
+  tee: TeeBackend,
+  log: DurableLog,
+): Promise<Store> {
   if (tee.sealer === undefined) {
     throw new BackendError("policy_unsupported", `${tee.kind} has no sealing key`, {
       kind: tee.kind,
@@ -252,7 +267,7 @@ async function openSealedStore(options: OpenNodeOptions, tee: TeeBackend): Promi
     );
   }
   return await openStore({
-    log: openSqliteLog({ path: storePath(config), spawnWorker }),
+    log,
     aead: selectAead().provider,
     sealer: tee.sealer,
     sealPolicy,

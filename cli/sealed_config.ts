@@ -8,6 +8,7 @@ import * as v from "valibot";
 import type { Bytes } from "../backends/mod.ts";
 import { type Config, ConfigError, flagName } from "../config.ts";
 import { type Store, StoreError } from "../store/mod.ts";
+import { readPolicies } from "./policies.ts";
 
 const SCHEMA = v.strictObject({
   v: v.literal(1),
@@ -17,6 +18,8 @@ const SCHEMA = v.strictObject({
   clusterId: v.nullable(v.string()),
   minimumStakeMist: v.string(),
   legacyBearerTokens: v.boolean(),
+  adminKey: v.optional(v.nullable(v.string()), null),
+  policies: v.array(v.strictObject({ id: v.string(), text: v.string() })),
   grants: v.array(v.strictObject({
     address: v.string(),
     namespaces: v.array(v.string()),
@@ -30,7 +33,7 @@ export type SealedConfig = v.InferOutput<typeof SCHEMA>;
 const KEY = new TextEncoder().encode("/nautilus/config");
 
 /** The part of the configuration that is sealed. */
-export function sealedPart(config: Config): SealedConfig {
+export async function sealedPart(config: Config): Promise<SealedConfig> {
   return {
     v: 1,
     contractAddress: config.contractAddress ?? null,
@@ -39,6 +42,8 @@ export function sealedPart(config: Config): SealedConfig {
     clusterId: config.clusterId ?? null,
     minimumStakeMist: config.minimumStakeMist.toString(),
     legacyBearerTokens: config.legacyBearerTokens,
+    adminKey: config.adminKey ?? null,
+    policies: [...await readPolicies(config.policies)],
     grants: config.grants.map((grant) => ({
       address: grant.address,
       namespaces: [...grant.namespaces],
@@ -70,9 +75,10 @@ export async function reconcileConfig(
   config: Config,
   mutable: boolean,
 ): Promise<{ readonly sealed: SealedConfig; readonly digest: Bytes; readonly changed: boolean }> {
-  const wanted = sealedPart(config);
+  const wanted = await sealedPart(config);
   const found = (await store.range("system", { key: KEY })).kvs[0];
   const current = found === undefined ? undefined : decode(found.value);
+  if (current === undefined && !mutable) requireAdminKey(config);
   if (current !== undefined && !mutable) refuseDifferences(current, wanted, config.given);
   const sealed = mutable || current === undefined ? wanted : current;
   const changed = current === undefined || canonical(current) !== canonical(sealed);
@@ -91,6 +97,51 @@ export async function reconcileConfig(
   return { sealed, digest: await configDigest(sealed), changed };
 }
 
+/**
+ * Seals another admin key in the place of the present one.
+ * @returns the configuration in force from now on, and its digest
+ * @throws {StoreError} where somebody else changed the configuration meanwhile
+ */
+export async function replaceAdminKey(
+  store: Store,
+  adminKey: string,
+): Promise<{ readonly sealed: SealedConfig; readonly digest: Bytes }> {
+  const [found] = (await store.range("system", { key: KEY })).kvs;
+  if (found === undefined) throw new StoreError("format", "there is no sealed configuration");
+  const sealed = { ...decode(found.value), adminKey };
+  const { succeeded } = await store.txn({
+    compare: [{
+      keyspace: "system",
+      key: KEY,
+      target: "mod",
+      result: "equal",
+      operand: found.modRevision,
+    }],
+    success: [{
+      type: "put",
+      keyspace: "system",
+      key: KEY,
+      value: new TextEncoder().encode(canonical(sealed)),
+    }],
+    failure: [],
+  });
+  if (!succeeded) throw new StoreError("format", "the sealed configuration changed meanwhile");
+  return { sealed, digest: await configDigest(sealed) };
+}
+
+/**
+ * A master that nobody can administer is refused before it is made.
+ * @throws {ConfigError}
+ */
+export function requireAdminKey(config: Pick<Config, "adminKey">): void {
+  if (config.adminKey !== undefined) return;
+  throw new ConfigError(
+    "--admin-key: the first start of a production master needs the admin's public key; it is " +
+      "sealed, and nobody can administer the master without it. " +
+      "`nautilus admin keygen --out FILE` makes a key pair",
+  );
+}
+
 function refuseDifferences(
   current: SealedConfig,
   wanted: SealedConfig,
@@ -101,11 +152,18 @@ function refuseDifferences(
     const [was, is] = [canonical(current[field]), canonical(wanted[field])];
     if (was !== is) {
       throw new ConfigError(
-        `--${flagName(field)}: ${is} differs from the sealed configuration, which has ${was}; ` +
+        `--${flagName(field)}: ${shown(is)} differs from the sealed configuration, which has ${
+          shown(was)
+        }; ` +
           "only an authenticated admin can change it",
       );
     }
   }
+}
+
+/** Policies are whole files: their beginning tells which one it is. */
+function shown(json: string): string {
+  return json.length <= 200 ? json : `${json.slice(0, 200)}…`;
 }
 
 function decode(value: Uint8Array): SealedConfig {

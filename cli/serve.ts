@@ -1,6 +1,8 @@
 /** `nautilus serve`: the master, from the TEE up to the listener, and down again. */
 import { createAdmissions } from "../api/admissions.ts";
+import { createAdmin } from "../api/admin/service.ts";
 import { createApp } from "../api/app.ts";
+import { openAuditLog } from "../api/audit/mod.ts";
 import { createChainExecutor } from "../api/chain_executor.ts";
 import { DEFAULT_LIMITS } from "../api/deps.ts";
 import { createAuthorizer } from "../api/k8s/authorize.ts";
@@ -19,6 +21,7 @@ import { startLogging } from "./logging.ts";
 import { type Listeners, openListeners } from "./listeners.ts";
 import { releaseBootMemory } from "./memory.ts";
 import { type NodeTls, type OpenNode, openNode, systemRandom } from "./node.ts";
+import { openVerifier } from "./policies.ts";
 import {
   adminKubeconfig,
   type Endpoints,
@@ -28,6 +31,7 @@ import {
   replaceFile,
   runtimeDirectory,
 } from "./runtime_files.ts";
+import { replaceAdminKey } from "./sealed_config.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 import { createSteps } from "./steps.ts";
 import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
@@ -36,6 +40,11 @@ import type { Logger } from "@logtape/logtape";
 const SESSION_TTL_MS = 3_600_000;
 const REVALIDATE_AFTER_MS = 60_000;
 const SWEEP_INTERVAL_MS = 1_000;
+/** Simulated evidence costs some microseconds; there is no scarce hardware to protect. */
+const SIMULATION_LIMITS = {
+  ...DEFAULT_LIMITS,
+  attestations: { perSecond: 5_000, burst: 10_000 },
+};
 /** Of the 10 s that stopping may take: the rest is for the chain reader and the log. */
 const DRAIN_MS = 7_000;
 
@@ -127,7 +136,24 @@ async function runMaster(
     clock: Date.now,
     random: systemRandom,
   });
-  const adminToken = (await store.secret("admin-token")).toHex();
+  const audit = await openAuditLog(store, await store.secret("audit"), Date.now);
+  const adminSecret = await store.secret("admin-token");
+  const admin = createAdmin({
+    key: sealed.adminKey ?? undefined,
+    async replaceKey(key) {
+      const { digest } = await replaceAdminKey(store, key);
+      node.setConfigDigest(digest);
+      log.info("the admin key was changed", { config_digest: digest.toHex() });
+    },
+    secret: adminSecret,
+    audit,
+    clock: Date.now,
+    random: systemRandom,
+    tls: node.tls?.identity,
+  });
+  // A token that never ends, for the kubeconfig: only where nothing is protected anyway.
+  const adminToken = adminSecret.toHex();
+  const isFixedToken = tee.kind === "SIMULATION" ? createTokenCheck(adminToken) : () => false;
   const app = createApp({
     version: VERSION,
     log,
@@ -140,14 +166,17 @@ async function runMaster(
     chainTrust: chain.trust,
     rollbackProtection: () => ({ level: "none", anchoredSequence: undefined }),
     admission: chain.validator === undefined ? "not_configured" : "configured",
+    verifier: await openVerifier(sealed.policies, Date.now),
     workers,
     admissions,
     legacyBearerTokens: sealed.legacyBearerTokens,
     requestResults: (requestId) => executor.results(requestId),
     k8s,
-    isAdminToken: createTokenCheck(adminToken),
+    isAdminToken: (token) => isFixedToken(token) || admin.verify(token) !== undefined,
+    admin,
+    audit,
     stopping: () => stop.requested,
-    limits: DEFAULT_LIMITS,
+    limits: tee.kind === "SIMULATION" ? SIMULATION_LIMITS : DEFAULT_LIMITS,
   });
   const listeners = await step(
     "api",

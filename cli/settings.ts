@@ -59,6 +59,7 @@ export async function loadSettings(
     file: path === undefined ? undefined : { path, text: await readConfigFile(path) },
     isRoot: io.isRoot,
     hostName: io.hostName,
+    readFile: (path) => Deno.readTextFileSync(path),
   });
   return { config, flags };
 }

@@ -6,6 +6,12 @@ export const OWN_API_PATHS = {
   registerWorker: "/api/v1/register-worker",
   heartbeat: "/api/v1/nodes/heartbeat",
   suiEvents: "/api/v1/sui-events",
+  adminChallenge: "/api/v1/admin/challenge",
+  adminLogin: "/api/v1/admin/login",
+  adminKey: "/api/v1/admin/key",
+  adminRevoke: "/api/v1/admin/revoke",
+  audit: "/api/v1/audit",
+  verify: "/api/v1/verify",
   admissionChallenge: "/api/v1/admission/challenge",
   leave: "/api/v1/nodes/leave",
 } as const;

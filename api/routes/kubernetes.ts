@@ -2,7 +2,7 @@
 import type { Hono } from "@hono/hono";
 import type { ApiDeps } from "../deps.ts";
 import { type ApiContext, type ApiEnv, readBody } from "../http.ts";
-import { NODE_GROUP, type User, type Verb } from "../k8s/authorize.ts";
+import { ADMIN_GROUP, NODE_GROUP, type User, type Verb } from "../k8s/authorize.ts";
 import { bodyFormat, decodeDocument, MAX_OBJECT_BYTES } from "../k8s/decode.ts";
 import { apiGroup, apiGroupList, apiResourceList, apiVersions } from "../k8s/discovery.ts";
 import { encodeOutcome, listMeta } from "../k8s/encode.ts";
@@ -15,6 +15,7 @@ import { decodeProtobufObject } from "../k8s/protobuf.ts";
 import type { KindSchemas } from "../k8s/schema.ts";
 import { StatusError } from "../k8s/status.ts";
 import { type IncludeObject, tableOf } from "../k8s/table.ts";
+import { auditedAct } from "../middleware/audit.ts";
 import { requireUser } from "../middleware/authenticate.ts";
 import { booleanParameter, integerParameter, listQuery, writeQuery } from "./kubernetes_query.ts";
 import { DEFAULT_WATCH_SECONDS, streamWatch, WatchGate } from "./kubernetes_watch.ts";
@@ -44,7 +45,15 @@ async function kubernetes(c: ApiContext, deps: ApiDeps, gate: WatchGate): Promis
   const { pathname } = new URL(c.req.url);
   const path = parseResourcePath(pathname);
   if (path === undefined) return c.json(discovery(c, deps, pathname));
-  return await resource(c, deps, gate, user, path);
+  const run = () => resource(c, deps, gate, user, path);
+  return isAdminAct(c, user, path) ? await auditedAct(c, deps, run) : await run();
+}
+
+/** What the admin changes, and any look at secrets, goes into the audit log first. */
+function isAdminAct(c: ApiContext, user: User, path: ResourcePath): boolean {
+  if (!user.groups.includes(ADMIN_GROUP)) return false;
+  const isRead = c.req.method === "GET" || c.req.method === "HEAD";
+  return !isRead || (path.group === "" && path.plural === "secrets");
 }
 
 /** @throws {StatusError} NotFound, MethodNotAllowed */

@@ -1,6 +1,12 @@
 /** The listener's keys: P-256, derived from the store's `tls` secret, so that they are its own and stay. */
-import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject } from "node:crypto";
-import { p256 } from "@noble/curves/nist.js";
+import {
+  createECDH,
+  createPrivateKey,
+  createPublicKey,
+  hkdfSync,
+  type KeyObject,
+} from "node:crypto";
+import { Buffer } from "node:buffer";
 import type { Bytes } from "../../backends/mod.ts";
 
 export interface TlsKey {
@@ -13,6 +19,13 @@ export interface TlsKey {
 
 /** Order of P-256 (FIPS 186-5 by way of SP 800-186, 3.2.1.3). */
 const ORDER = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+
+/** 0x04 ‖ x ‖ y. */
+function publicPoint(scalar: Bytes): Bytes {
+  const ecdh = createECDH("prime256v1");
+  ecdh.setPrivateKey(Buffer.from(scalar.buffer, scalar.byteOffset, scalar.length));
+  return new Uint8Array(ecdh.getPublicKey());
+}
 
 /**
  * One key for one purpose. P-256, because that is what every TLS client has.
@@ -28,7 +41,7 @@ export function deriveTlsKey(secret: Bytes, purpose: "ca" | "server"): TlsKey {
   const scalar = BigInt(`0x${wide.toHex()}`) % (ORDER - 1n) + 1n;
   wide.fill(0);
   const d = Uint8Array.fromHex(scalar.toString(16).padStart(64, "0"));
-  const point = p256.getPublicKey(d, false); // 0x04 ‖ x ‖ y
+  const point = publicPoint(d);
   const url = (bytes: Uint8Array) => bytes.toBase64({ alphabet: "base64url", omitPadding: true });
   const privateKey = createPrivateKey({
     format: "jwk",

@@ -6,7 +6,9 @@ import { createMemoryLog, openStore, type Store, webCryptoAead } from "../../sto
 import { LedgerUnavailable } from "../../sui/ledger.ts";
 import type { SealTokenClaims, TokenDecision, TokenValidator } from "../../sui/seal_token.ts";
 import { createTestSealer } from "./test_sealer.ts";
+import { type AdminOptions, createAdmin } from "../../api/admin/service.ts";
 import { createApp } from "../../api/app.ts";
+import { openAuditLog } from "../../api/audit/mod.ts";
 import { type ChainExecutor, createChainExecutor } from "../../api/chain_executor.ts";
 import {
   type ApiDeps,
@@ -100,6 +102,7 @@ export interface TestApiOptions {
   readonly withoutValidator?: boolean;
   readonly grants?: readonly SuiGrant[];
   readonly attestor?: NodeAttestor;
+  readonly admin?: Partial<AdminOptions>;
   readonly deps?: Partial<ApiDeps>;
 }
 
@@ -140,6 +143,18 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
       eventsApplied: 0,
     } satisfies ChainListenerStatus as ChainListenerStatus,
   };
+  const audit = await openAuditLog(store, await store.secret("audit"), clock);
+  const admin = createAdmin({
+    key: undefined,
+    replaceKey: () => Promise.resolve(),
+    secret: await store.secret("admin-token"),
+    audit,
+    clock,
+    random: randomBytes,
+    tls: undefined,
+    ...options.admin,
+  });
+  const isTestToken = createTokenCheck(ADMIN_TOKEN);
   const deps: ApiDeps = {
     version: "0.0.0-test",
     log,
@@ -162,12 +177,15 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     chainTrust: "single",
     rollbackProtection: () => ({ level: "none", anchoredSequence: undefined }),
     admission: options.withoutValidator === true ? "not_configured" : "configured",
+    verifier: undefined,
     workers,
     admissions: undefined,
     legacyBearerTokens: false,
     requestResults: (id) => executor.results(id),
     k8s,
-    isAdminToken: createTokenCheck(ADMIN_TOKEN),
+    isAdminToken: (token) => isTestToken(token) || admin.verify(token) !== undefined,
+    admin,
+    audit,
     stopping: () => false,
     limits: DEFAULT_LIMITS,
     ...options.deps,
@@ -200,6 +218,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
       send(method, path, body, { Authorization: `Bearer ${ADMIN_TOKEN}`, ...headers }),
     post: (path, body, headers) => send("POST", path, body, headers ?? {}),
     async [Symbol.asyncDispose]() {
+      await audit.settled();
       await store[Symbol.asyncDispose]();
     },
   };
