@@ -86,14 +86,13 @@ export async function listen(app: FetchApp, options: ListenOptions): Promise<Api
     insecureHTTPParser: false,
     joinDuplicateHeaders: false,
   };
-  const server: Server | TlsServer = tls === undefined
-    ? createServer(settings, listener)
-    : createTlsServer({
-      ...settings,
-      key: tls.key,
-      cert: tls.certificateChain,
-      minVersion: "TLSv1.2",
-    }, listener);
+  const secure: TlsServer | undefined = tls === undefined ? undefined : createTlsServer({
+    ...settings,
+    key: tls.key,
+    cert: tls.certificateChain,
+    minVersion: "TLSv1.2",
+  }, listener);
+  const server: Server | TlsServer = secure ?? createServer(settings, listener);
   server.maxHeadersCount = limits.maxHeaders;
   server.on("clientError", answerClientError);
   const sockets = trackConnections(server, limits.maxConnections);
@@ -117,8 +116,8 @@ export async function listen(app: FetchApp, options: ListenOptions): Promise<Api
     url: `${scheme}://${shown}:${address.port}`,
     connections: () => sockets.size,
     renewCertificate(credentials) {
-      if (!("setSecureContext" in server)) throw new TypeError("this listener has no TLS");
-      server.setSecureContext({ key: credentials.key, cert: credentials.certificateChain });
+      if (secure === undefined) throw new TypeError("this listener has no TLS");
+      secure.setSecureContext({ key: credentials.key, cert: credentials.certificateChain });
     },
     async close(deadlineMs) {
       const closing = shutDown(server, sockets, deadlineMs);
