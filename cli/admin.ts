@@ -1,5 +1,6 @@
 /** `nautilus admin`: the admin's key, and tokens for it, on the admin's own machine. */
 import { AdminRefused, type TrustFlags } from "./admin_client.ts";
+import { WrongPeer } from "./pinned_request.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
 
 const USAGE = [
@@ -43,7 +44,7 @@ export const admin: Command = {
     try {
       return await run({ ...io, args });
     } catch (error) {
-      if (!(error instanceof AdminRefused)) throw error;
+      if (!(error instanceof AdminRefused) && !(error instanceof WrongPeer)) throw error;
       io.stderr(`nautilus admin: ${error.message}\n`);
       return EXIT.no;
     }

@@ -34,6 +34,12 @@ export interface PinnedAnswer {
   readonly body: string;
 }
 
+/** Somebody else answers than who was asked for. */
+export class WrongPeer extends Error {
+  override readonly name = "WrongPeer";
+  readonly code = "wrong_peer";
+}
+
 /** An open connection to a peer that stood the check. */
 export interface PinnedPeer {
   /** DER SPKI of the peer; undefined over plain HTTP. */
@@ -43,7 +49,7 @@ export interface PinnedPeer {
   close(): void;
 }
 
-/** @throws {Error} when nobody answers, or somebody else does */
+/** @throws {Error} when nobody answers; {WrongPeer} when somebody else does */
 export async function connectPinned(
   url: URL,
   check: PeerCheck,
@@ -68,16 +74,16 @@ export async function connectPinned(
   try {
     const spki = peerSpki(socket);
     if (check.kind === "spki" && spki.toHex() !== check.spki.toHex()) {
-      throw new Error(`${url.origin} answers with another key than its evidence binds`);
+      throw new WrongPeer(`${url.origin} answers with another key than its evidence binds`);
     }
     if (check.kind === "pin") {
       const found = new Uint8Array(await crypto.subtle.digest("SHA-256", spki)).toHex();
       if (found !== check.sha256.toHex()) {
-        throw new Error(`${url.origin} answers with the key ${found}, not with the pinned one`);
+        throw new WrongPeer(`${url.origin} answers with the key ${found}, not with the pinned one`);
       }
     }
     if (check.kind === "ca" && !socket.authorized) {
-      throw new Error(`${url.origin}: the certificate is not by the given CA`);
+      throw new WrongPeer(`${url.origin}: the certificate is not by the given CA`);
     }
     return peer(socket, spki);
   } catch (error) {

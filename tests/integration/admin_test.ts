@@ -1,0 +1,112 @@
+/** The admin's commands against a running master over TLS, and stock kubectl with what they print. */
+import { assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
+import {
+  builtBinary,
+  type Finished,
+  makePlace,
+  type Place,
+  runBinary,
+  startMaster,
+} from "./harness.ts";
+
+const TLS = { NAUTILUS_TLS_LISTEN: "127.0.0.1:0" };
+
+async function keygen(place: Place, name: string): Promise<{ path: string; publicKey: string }> {
+  const path = `${place.cwd}/${name}`;
+  const { code, stdout } = await runBinary(place, ["admin", "keygen", "--out", path]);
+  assertEquals(code, 0);
+  assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
+  return { path, publicKey: stdout.trim() };
+}
+
+/** A policy for exactly this simulation, as an operator makes it. */
+async function policyOf(place: Place): Promise<string> {
+  const evidence = `${place.cwd}/evidence.json`;
+  const policy = `${place.cwd}/policy.jsonc`;
+  await runBinary(place, ["attest", "--nonce", "00".repeat(8), "--out", evidence]);
+  const { stdout } = await runBinary(place, ["policy", "init", "--from", evidence]);
+  // Nothing protects a simulation, and this policy says so.
+  const accepted = stdout.replace(/"covers": \[[^\]]*\]/, '"covers": ["none"]');
+  // It may not name the configuration: a rotation changes it.
+  await Deno.writeTextFile(policy, accepted.replace(/^ *"configDigests?".*\n/m, ""));
+  return policy;
+}
+
+Deno.test("nautilus admin: keygen, login by policy and by pin, kubectl, rotation", async (t) => {
+  await using place = await makePlace();
+  const [first, second] = [await keygen(place, "first.pem"), await keygen(place, "second.pem")];
+  await using master = await startMaster(place, ["--admin-key", first.publicKey], TLS);
+  const url = `https://${master.endpoints["tls_listen"]}`;
+  const admin = (action: string, key: string, ...trust: string[]): Promise<Finished> =>
+    runBinary(place, ["admin", action, "--master", url, "--key", key, ...trust]);
+  const policy = await policyOf(place);
+  const trust = ["--policy", policy];
+
+  await t.step("nothing is believed without a way to know the master", async () => {
+    const { code, stderr } = await admin("login", first.path);
+    assertEquals(code, 2);
+    assertStringIncludes(stderr, "no certificate is believed");
+    const wrong = await admin("login", first.path, "--spki", "00".repeat(32));
+    assertEquals(wrong.code, 1);
+    assertStringIncludes(wrong.stderr, "not with the pinned one");
+  });
+
+  await t.step("login gives a token that works", async () => {
+    const { code, stdout, stderr } = await admin("login", first.path, ...trust);
+    assertEquals(code, 0, stderr);
+    assertMatch(stdout, /^nta_\S+\n$/);
+    const answer = await fetch(`${master.url}/api/v1/audit`, {
+      headers: { Authorization: `Bearer ${stdout.trim()}` },
+    });
+    assertEquals(answer.status, 200);
+    const { records } = await answer.json();
+    assertEquals(records.at(-1)?.action, "admin.login");
+  });
+
+  await t.step("another key gets none", async () => {
+    const { code, stderr } = await admin("login", second.path, ...trust);
+    assertEquals(code, 1);
+    assertStringIncludes(stderr, "bad_signature");
+  });
+
+  await t.step("kubeconfig works with kubectl, and holds no secret", async () => {
+    const { code, stdout, stderr } = await admin("kubeconfig", first.path, ...trust);
+    assertEquals(code, 0, stderr);
+    assertEquals(/token: |nta_|PRIVATE/.test(stdout), false);
+    const pin = /"([0-9a-f]{64})"/.exec(stdout)?.[1] ?? "";
+    const token = await admin("token", first.path, "--spki", pin);
+    const credential = JSON.parse(token.stdout);
+    assertEquals(credential.apiVersion, "client.authentication.k8s.io/v1");
+    assertNotEquals(Date.parse(credential.status.expirationTimestamp), NaN);
+    const kubeconfig = `${place.cwd}/kubeconfig`;
+    await Deno.writeTextFile(
+      kubeconfig,
+      stdout.replace("command: nautilus", `command: ${JSON.stringify(await builtBinary())}`),
+    );
+    const output = await kubectl(kubeconfig, "get", "namespaces", "-o", "name");
+    if (output === undefined) {
+      console.warn("kubectl is not installed: the kubeconfig was only read");
+    } else assertStringIncludes(output, "namespace/default");
+  });
+
+  await t.step("rotation: the new key works from then on, the old one no longer", async () => {
+    const { code, stderr } = await admin("rotate", first.path, ...trust, "--new-key", second.path);
+    assertEquals(code, 0, stderr);
+    assertEquals((await admin("login", first.path, ...trust)).code, 1);
+    assertEquals((await admin("login", second.path, ...trust)).code, 0);
+  });
+});
+
+/** Standard output; undefined where there is no kubectl. */
+async function kubectl(kubeconfig: string, ...args: string[]): Promise<string | undefined> {
+  try {
+    const { success, stdout, stderr } = await new Deno.Command("kubectl", {
+      args: ["--kubeconfig", kubeconfig, ...args],
+    }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    return new TextDecoder().decode(stdout);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
