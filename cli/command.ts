@@ -1,4 +1,5 @@
 /** What a command of the binary is, and the world it runs in; injected so that tests own it. */
+import type { Bytes } from "../backends/mod.ts";
 import { nearest } from "../config.ts";
 
 /** Exit codes (docs/OPERATIONS.md): others depend on them. */
@@ -16,6 +17,11 @@ export interface CommandIo {
   readonly startedAt: number;
   stdout(text: string): void;
   stderr(text: string): void;
+  /**
+   * The measurement of the built file where it was begun before anything else was loaded (`serve`):
+   * it takes as long as the rest of the boot. Awaited, and its failure thrown, where it is needed.
+   */
+  readonly measuring?: Promise<Bytes> | undefined;
   /** Starts the program again in a Worker that dispatches on `name`. */
   spawnWorker(name: string): Worker;
 }

@@ -20,6 +20,7 @@ import {
   type Store,
   StoreError,
 } from "../store/mod.ts";
+import type { CommandIo } from "./command.ts";
 import { runningProgram } from "./program.ts";
 import { makePrivateDirectory } from "./runtime_files.ts";
 import { reconcileConfig, requireAdminKey, type SealedConfig } from "./sealed_config.ts";
@@ -49,6 +50,8 @@ export interface OpenNodeOptions {
   readonly log: Logger;
   readonly step: Step;
   readonly spawnWorker: (name: string) => Worker;
+  /** The program's measurement, where it was begun already. */
+  readonly measuring?: CommandIo["measuring"];
   /** `open` refuses where there is no store; `read-only` also changes nothing in it. */
   readonly mode: "create-or-open" | "open" | "read-only";
 }
@@ -194,9 +197,11 @@ async function refuseWithoutStore(config: Config): Promise<void> {
   });
 }
 
-async function selectTee({ config, log, spawnWorker }: OpenNodeOptions): Promise<BackendFactory> {
+async function selectTee(
+  { config, log, spawnWorker, measuring }: OpenNodeOptions,
+): Promise<BackendFactory> {
   const measurement = config.teeMode === "simulation"
-    ? measureProgram(runningProgram())
+    ? measuring ?? measureProgram(runningProgram())
     : Promise.reject(new TypeError("only the simulation measures the program itself"));
   measurement.catch(() => {}); // awaited, and thrown, when the backend asks for it
   const registry = createRegistry(

@@ -1,15 +1,7 @@
 /** Which files the running program consists of, for its measurement. */
 import { fileURLToPath } from "node:url";
 import type { Program } from "../backends/simulation/program.ts";
-
-/** How this program was put together (tools/launcher/README.md). */
-export type ProgramForm = "compiled" | "launcher" | "source";
-
-/** Told by what the runtime says, never by the environment, which the host sets. */
-export function programForm(): ProgramForm {
-  if (Deno.build.standalone) return "compiled";
-  return import.meta.url.startsWith("file:///proc/self/fd/") ? "launcher" : "source";
-}
+import { programForm } from "./program_form.ts";
 
 /** @throws {TypeError} when the program's own place cannot be told. */
 export function runningProgram(): Program {

@@ -89,6 +89,7 @@ async function runMaster(
     log: bootLog,
     step,
     spawnWorker: io.spawnWorker,
+    measuring: io.measuring,
     mode: "create-or-open",
   });
   const { store, sealed, tee } = node;

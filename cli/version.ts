@@ -2,7 +2,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { VERSION } from "../version.ts";
 import { type Command, EXIT, parseFlags } from "./command.ts";
-import { programForm } from "./program.ts";
+import { programForm } from "./program_form.ts";
 
 export const version: Command = {
   name: "version",
