@@ -42,6 +42,11 @@ export interface Config {
   /** Names and addresses in the TLS certificate beside localhost, the loopback and the host name. */
   readonly tlsNames: readonly string[];
   readonly etcdListen: ListenAddress | undefined;
+  readonly etcdCertFile: string | undefined;
+  readonly etcdKeyFile: string | undefined;
+  readonly etcdClientCaFile: string | undefined;
+  /** A file on another medium that tells a store put back by accident. */
+  readonly anchorFile: string | undefined;
   readonly nodeId: string;
   /** 0x + 64 hex, the original package id. */
   readonly contractAddress: string | undefined;
@@ -119,6 +124,30 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     env: "NAUTILUS_ETCD_LISTEN",
     help: "etcd v3 listener, or off (default: off)",
     parse: optionalListen,
+  },
+  {
+    field: "etcdCertFile",
+    env: "NAUTILUS_ETCD_CERT_FILE",
+    help: "PEM certificate of the etcd listener (default: of the master's own CA)",
+    parse: text,
+  },
+  {
+    field: "etcdKeyFile",
+    env: "NAUTILUS_ETCD_KEY_FILE",
+    help: "its PEM key",
+    parse: text,
+  },
+  {
+    field: "etcdClientCaFile",
+    env: "NAUTILUS_ETCD_CLIENT_CA_FILE",
+    help: "PEM of the CA whose clients may connect",
+    parse: text,
+  },
+  {
+    field: "anchorFile",
+    env: "NAUTILUS_ANCHOR_FILE",
+    help: "a file on another medium that notices an older store put back by accident",
+    parse: text,
   },
   {
     field: "nodeId",
@@ -329,6 +358,10 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     tlsListen: { host: "127.0.0.1", port: 6443 },
     tlsNames: [],
     etcdListen: undefined,
+    etcdCertFile: undefined,
+    etcdKeyFile: undefined,
+    etcdClientCaFile: undefined,
+    anchorFile: undefined,
     nodeId: safeName.replace(/[^a-z0-9]+$/, "") || "nautilus",
     contractAddress: undefined,
     suiEndpoints: [],

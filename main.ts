@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   verify: async () => (await import("./cli/verify.ts")).verify,
   policy: async () => (await import("./cli/policy.ts")).policy,
   key: async () => (await import("./cli/key.ts")).key,
+  etcd: async () => (await import("./cli/etcd.ts")).etcd,
   admin: async () => (await import("./cli/admin.ts")).admin,
   store: async () => (await import("./cli/store.ts")).store,
   worker: async () => (await import("./cli/worker.ts")).worker,

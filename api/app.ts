@@ -1,6 +1,7 @@
 /** The HTTP API as one value: give it what it needs, get a `fetch`. Opens nothing. */
 import { Hono } from "@hono/hono";
 import type { ApiDeps } from "./deps.ts";
+import { etcdCertificateRoutes } from "./etcd/certificate_routes.ts";
 import type { ApiEnv } from "./http.ts";
 import { auditRefusals } from "./middleware/audit.ts";
 import { answerError } from "./middleware/errors.ts";
@@ -47,6 +48,7 @@ export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   verifyRoutes(app, deps);
   adminRoutes(app, deps);
   accessReviewRoutes(app, deps);
+  etcdCertificateRoutes(app, { authority: deps.etcdAuthority, isAdminToken: deps.isAdminToken });
   // Last: /api/v1/nodes/heartbeat may be a node too, for any method but POST.
   kubernetesRoutes(app, deps);
   return app;

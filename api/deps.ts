@@ -3,6 +3,7 @@ import type { Logger } from "@logtape/logtape";
 import type { Bytes, Covers, SecurityLevel, TeeType } from "../backends/mod.ts";
 import type { VerifyServiceDeps } from "../backends/verify_request.ts";
 import type { Store } from "../store/mod.ts";
+import type { EtcdAuthority } from "./etcd/authority.ts";
 import type { AttestationBundle } from "../backends/attestation.ts";
 import type { Admin } from "./admin/service.ts";
 import type { AuditLog } from "./audit/mod.ts";
@@ -132,6 +133,8 @@ export interface ApiDeps {
   /** `true` while the token of an Authorization header is the admin's. Constant time. */
   readonly isAdminToken: (token: string) => boolean;
   readonly admin: Admin;
+  /** Lets clients of the etcd listener in. */
+  readonly etcdAuthority: EtcdAuthority;
   readonly audit: AuditLog;
   /** `true` from the moment that the process was asked to stop: `/readyz` says no. */
   readonly stopping: () => boolean;

@@ -3,7 +3,9 @@ import type { TeeFacts } from "../api/deps.ts";
 import type { Config } from "../config.ts";
 import type { Store } from "../store/mod.ts";
 import type { ChainParts } from "./chain.ts";
+import type { EtcdListener } from "./etcd_listener.ts";
 import type { Listeners } from "./listeners.ts";
+import { formatListen } from "./runtime_files.ts";
 
 export function banner(facts: {
   readonly version: string;
@@ -11,6 +13,7 @@ export function banner(facts: {
   readonly tee: TeeFacts;
   readonly store: Store;
   readonly listeners: Listeners;
+  readonly etcd: EtcdListener | undefined;
   readonly chain: ChainParts;
   readonly files: { readonly endpoints: string; readonly kubeconfig: string | undefined };
 }): string {
@@ -22,6 +25,9 @@ export function banner(facts: {
       ? [["", "A SIMULATION PROTECTS NOTHING: for development only."] as const]
       : []),
     ["Listening", listeners.all.map((server) => server.url).join("  ")],
+    ...(facts.etcd === undefined
+      ? []
+      : [["etcd", facts.etcd.server.addresses.map(etcdAddress).join("  ")] as const]),
     [
       "Data",
       `${facts.config.dataDir} (store ${
@@ -37,4 +43,8 @@ export function banner(facts: {
     ...rows.map(([name, value]) => `  ${name.padEnd(11)} ${value}`),
     "",
   ].join("\n");
+}
+
+function etcdAddress(address: EtcdListener["server"]["addresses"][number]): string {
+  return address.kind === "unix" ? `unix://${address.path}` : `https://${formatListen(address)}`;
 }

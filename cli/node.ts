@@ -14,6 +14,7 @@ import type { ListenAddress } from "../config_values.ts";
 import {
   acquireDataDirLock,
   type DurableLog,
+  fileAnchor,
   openSqliteLog,
   openStore,
   selectAead,
@@ -29,6 +30,7 @@ import type { Step } from "./steps.ts";
 export interface OpenNode extends AsyncDisposable {
   readonly tee: TeeFacts;
   readonly store: Store;
+  readonly sizeBytes: () => Promise<number>;
   readonly sealed: SealedConfig;
   /** Digest of the configuration that evidence binds from now on. */
   setConfigDigest(digest: Bytes): void;
@@ -71,6 +73,8 @@ export function storePath(config: Config): string {
 export interface OpenData extends AsyncDisposable {
   readonly tee: TeeBackend;
   readonly store: Store;
+  /** Of the log on its medium. */
+  readonly sizeBytes: () => Promise<number>;
 }
 
 /**
@@ -101,7 +105,12 @@ export async function openData(options: OpenNodeOptions): Promise<OpenData> {
     })),
   );
   const opened = undo.move();
-  return { tee, store, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+  return {
+    tee,
+    store,
+    sizeBytes: async () => (await log.size()).bytes,
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+  };
 }
 
 /**
@@ -111,7 +120,7 @@ export async function openData(options: OpenNodeOptions): Promise<OpenData> {
 export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
   const { config, log, step } = options;
   await using undo = new AsyncDisposableStack();
-  const { tee, store } = undo.use(await openData(options));
+  const { tee, store, sizeBytes } = undo.use(await openData(options));
   let configDigest: Bytes;
   const { sealed, digest, changed } = await step(
     "configuration",
@@ -164,6 +173,7 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
   return {
     tee: facts,
     store,
+    sizeBytes,
     sealed,
     setConfigDigest(next) {
       configDigest = next;
@@ -280,6 +290,10 @@ async function openSealedStore(
     random: systemRandom,
     mode: mode === "create-or-open" ? mode : "open",
     readOnly: mode === "read-only",
+    ...(mode === "read-only" ? { verify: "full" as const } : {}),
+    ...(config.anchorFile === undefined
+      ? {}
+      : { anchors: { records: [fileAnchor(config.anchorFile)] } }),
   });
 }
 

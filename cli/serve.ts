@@ -4,7 +4,7 @@ import { createAdmin } from "../api/admin/service.ts";
 import { createApp } from "../api/app.ts";
 import { openAuditLog } from "../api/audit/mod.ts";
 import { createChainExecutor } from "../api/chain_executor.ts";
-import { DEFAULT_LIMITS } from "../api/deps.ts";
+import { DEFAULT_LIMITS, type RollbackProtection } from "../api/deps.ts";
 import { createAuthorizer } from "../api/k8s/authorize.ts";
 import { createK8sService } from "../api/k8s/service.ts";
 import type { ApiServer } from "../api/server.ts";
@@ -13,7 +13,9 @@ import { createSignedSessions } from "../api/signed_sessions.ts";
 import type { Bytes } from "../backends/mod.ts";
 import { openWorkers, type Workers } from "../api/workers.ts";
 import { type Config, ConfigError } from "../config.ts";
+import type { Store } from "../store/mod.ts";
 import { VERSION } from "../version.ts";
+import { openEtcdAuthority } from "../api/etcd/mod.ts";
 import { banner } from "./banner.ts";
 import { type ChainParts, openChain } from "./chain.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
@@ -22,6 +24,7 @@ import { type Listeners, openListeners } from "./listeners.ts";
 import { releaseBootMemory } from "./memory.ts";
 import { type NodeTls, type OpenNode, openNode, systemRandom } from "./node.ts";
 import { openVerifier } from "./policies.ts";
+import { type EtcdListener, openEtcdListener } from "./etcd_listener.ts";
 import {
   adminKubeconfig,
   type Endpoints,
@@ -54,7 +57,6 @@ export const serve: Command = {
   usage: ["Usage: nautilus serve [SETTINGS]", "", settingsHelp()].join("\n"),
   async run(io) {
     const { config } = await loadSettings(io, io.args);
-    refuseUnfinished(config);
     await using logging = await startLogging({
       level: config.logLevel,
       terminal: io.stderrIsTerminal,
@@ -65,13 +67,6 @@ export const serve: Command = {
     return await runMaster(io, config, logging.log, stop);
   },
 };
-
-/** What this build cannot do yet is refused, not ignored. */
-function refuseUnfinished(config: Config): void {
-  if (config.etcdListen !== undefined) {
-    throw new ConfigError("--etcd-listen: this release has no etcd listener yet; leave it off");
-  }
-}
 
 async function runMaster(
   io: CommandIo,
@@ -155,6 +150,16 @@ async function runMaster(
   // A token that never ends, for the kubeconfig: only where nothing is protected anyway.
   const adminToken = adminSecret.toHex();
   const isFixedToken = tee.kind === "SIMULATION" ? createTokenCheck(adminToken) : () => false;
+  const etcdAuthority = await openEtcdAuthority({
+    store,
+    clock: Date.now,
+    random: systemRandom,
+    names: [
+      config.nodeId,
+      ...(config.etcdListen ? [config.etcdListen.host] : []),
+      ...config.tlsNames,
+    ],
+  });
   const app = createApp({
     version: VERSION,
     log,
@@ -165,7 +170,7 @@ async function runMaster(
     attestor: node.attestor,
     chain: listener.view,
     chainTrust: chain.trust,
-    rollbackProtection: () => ({ level: "none", anchoredSequence: undefined }),
+    rollbackProtection: () => rollbackProtection(store),
     admission: chain.validator === undefined ? "not_configured" : "configured",
     verifier: await openVerifier(sealed.policies, Date.now),
     workers,
@@ -176,6 +181,7 @@ async function runMaster(
     isAdminToken: (token) => isFixedToken(token) || admin.verify(token) !== undefined,
     admin,
     audit,
+    etcdAuthority,
     stopping: () => stop.requested,
     limits: tee.kind === "SIMULATION" ? SIMULATION_LIMITS : DEFAULT_LIMITS,
   });
@@ -184,13 +190,22 @@ async function runMaster(
     () => openListeners(app, config, node, log),
     ({ plain, tls }) => ({ ...(plain && { url: plain.url }), ...(tls && { tls_url: tls.url }) }),
   );
+  const runtimeDir = runtimeDirectory(config, io);
+  await makePrivateDirectory(runtimeDir);
+  const etcd = await step(
+    "etcd",
+    () => openEtcdListener({ config, node, log, runtimeDir, authority: etcdAuthority }),
+    (opened) => ({ addresses: opened?.server.addresses ?? [] }),
+  );
+  await using _etcd = etcd?.server;
   const files = await writeRuntimeFiles(
-    runtimeDirectory(config, io),
+    runtimeDir,
     tee.kind === "SIMULATION"
       ? { path: `${config.dataDir}/admin.kubeconfig`, adminToken }
       : undefined,
     listeners,
     node.tls,
+    etcd,
   );
   const stopChain = listener.start();
   const sweeping = setInterval(() => {
@@ -198,7 +213,7 @@ async function runMaster(
     sweep(workers, log);
     renewCertificate(node.tls, listeners.tls, log);
   }, SWEEP_INTERVAL_MS);
-  io.stdout(banner({ version: VERSION, config, tee, store, listeners, chain, files }));
+  io.stdout(banner({ version: VERSION, config, tee, store, listeners, etcd, chain, files }));
   log.info("ready", { ms: Math.round(Date.now() - io.startedAt) });
   releaseBootMemory(io.env);
 
@@ -211,6 +226,7 @@ async function runMaster(
   const [closed] = await Promise.all([
     Promise.all(listeners.all.map((server) => server.close(DRAIN_MS))),
     stopChain(),
+    etcd?.server.close(),
   ]);
   await removeFile(files.endpoints);
   if (store.failure !== undefined) throw store.failure;
@@ -240,6 +256,11 @@ function workerProof(
   };
 }
 
+function rollbackProtection(store: Store): RollbackProtection {
+  const { protection, anchoredSequence } = store.stats().freshness;
+  return { level: protection, anchoredSequence };
+}
+
 export interface RuntimeFiles {
   readonly endpoints: string;
   /** The simulation only. */
@@ -265,14 +286,14 @@ async function writeRuntimeFiles(
   kubeconfig: { readonly path: string; readonly adminToken: string } | undefined,
   { plain, tls, main }: Listeners,
   nodeTls: NodeTls | undefined,
+  etcd: EtcdListener | undefined,
 ): Promise<RuntimeFiles> {
-  await makePrivateDirectory(directory);
   const endpoints: Endpoints = {
     pid: Deno.pid,
     url: (plain ?? main).url,
     listen: plain === undefined ? null : formatListen(plain),
     tls_listen: tls === undefined ? null : formatListen(tls),
-    etcd_listen: null,
+    etcd_listen: etcd?.address === undefined ? null : formatListen(etcd.address),
   };
   const path = `${directory}/endpoints.json`;
   await replaceFile(path, JSON.stringify(endpoints, null, 2) + "\n");

@@ -18,6 +18,7 @@ import {
   type SuiGrant,
 } from "../../api/deps.ts";
 import type { ApiEnv } from "../../api/http.ts";
+import { openEtcdAuthority } from "../../api/etcd/authority.ts";
 import { createAuthorizer } from "../../api/k8s/authorize.ts";
 import { createK8sService, type K8sService } from "../../api/k8s/service.ts";
 import { createSessionTokens, createTokenCheck } from "../../api/session_tokens.ts";
@@ -186,6 +187,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     isAdminToken: (token) => isTestToken(token) || admin.verify(token) !== undefined,
     admin,
     audit,
+    etcdAuthority: await openEtcdAuthority({ store, clock, random: randomBytes, names: [] }),
     stopping: () => false,
     limits: DEFAULT_LIMITS,
     ...options.deps,
