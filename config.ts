@@ -62,6 +62,10 @@ export interface Config {
   readonly adminKey: string | undefined;
   readonly grants: readonly GrantSetting[];
   readonly sealPolicy: SealPolicySetting;
+  /** Public key files; fingerprints are sealed. */
+  readonly recoveryKey: readonly string[];
+  /** The operator's word that the store may be lost with its TEE. */
+  readonly noRecovery: boolean;
   readonly logLevel: LogLevel;
   readonly heartbeatTimeoutSeconds: number;
   /** The fields that somebody set; the others are defaults. */
@@ -218,6 +222,19 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     parse: choice("measurement", "signer", "default"),
   },
   {
+    field: "recoveryKey",
+    env: "NAUTILUS_RECOVERY_KEYS",
+    help: "public keys of `key recovery-init` that bring the store back elsewhere (files, commas)",
+    parse: paths,
+  },
+  {
+    field: "noRecovery",
+    env: "NAUTILUS_NO_RECOVERY",
+    isSwitch: true,
+    help: "make a production store that is lost with its TEE",
+    parse: boolean,
+  },
+  {
     field: "logLevel",
     env: "LOG_LEVEL",
     help: "debug | info | warn | error (default: info)",
@@ -337,6 +354,9 @@ export function loadConfig(sources: ConfigSources): Config {
       throw new ConfigError(`${origin}: ${shown}: ${(cause as Error).message}`, { cause });
     }
   }
+  if (values["noRecovery"] === true && given.has("recoveryKey")) {
+    throw new ConfigError("--recovery-key and --no-recovery contradict each other: give one");
+  }
   return Object.freeze({ ...defaults(sources), ...values, given });
 }
 
@@ -373,6 +393,8 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     adminKey: undefined,
     grants: [],
     sealPolicy: "default",
+    recoveryKey: [],
+    noRecovery: false,
     logLevel: "info",
     heartbeatTimeoutSeconds: 90,
     given: new Set(),

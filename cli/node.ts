@@ -3,7 +3,14 @@ import type { Logger } from "@logtape/logtape";
 import { createNodeAttestor, nodeIdentity } from "../api/node_attestor.ts";
 import type { NodeAttestor, TeeFacts } from "../api/deps.ts";
 import { hardwareFactories } from "../backends/hardware.ts";
-import { BackendError, type BackendFactory, type Bytes, type TeeBackend } from "../backends/mod.ts";
+import {
+  BackendError,
+  type BackendFactory,
+  type Bytes,
+  type Sealer,
+  type SealPolicy,
+  type TeeBackend,
+} from "../backends/mod.ts";
 import { createProbeHost } from "../backends/probe.ts";
 import { createRegistry } from "../backends/registry.ts";
 import { createSimulationFactory } from "../backends/simulation/backend.ts";
@@ -23,6 +30,7 @@ import {
 } from "../store/mod.ts";
 import type { CommandIo } from "./command.ts";
 import { runningProgram } from "./program.ts";
+import { readRecoveryPublicKeys, requireRecoveryChoice } from "./recovery_keys.ts";
 import { makePrivateDirectory } from "./runtime_files.ts";
 import { reconcileConfig, requireAdminKey, type SealedConfig } from "./sealed_config.ts";
 import type { Step } from "./steps.ts";
@@ -56,6 +64,8 @@ export interface OpenNodeOptions {
   readonly measuring?: CommandIo["measuring"];
   /** `open` refuses where there is no store; `read-only` also changes nothing in it. */
   readonly mode: "create-or-open" | "open" | "read-only";
+  /** Recovery begins: the store is another TEE's, and the simulation makes a device of its own. */
+  readonly newDevice?: boolean;
 }
 
 const REATTEST_AFTER_MS = 3_600_000;
@@ -69,6 +79,12 @@ export function storePath(config: Config): string {
   return `${config.dataDir}/store.sqlite`;
 }
 
+/** The TEE and the still closed store of a data directory that nobody else holds. */
+export interface OpenHost extends AsyncDisposable {
+  readonly tee: TeeBackend;
+  readonly log: DurableLog;
+}
+
 /** The TEE and the store of a data directory that nobody else holds. */
 export interface OpenData extends AsyncDisposable {
   readonly tee: TeeBackend;
@@ -78,10 +94,10 @@ export interface OpenData extends AsyncDisposable {
 }
 
 /**
- * Takes the lock, opens TEE and store. What was opened is closed again when a later step fails.
+ * Takes the lock and opens the TEE. What was opened is closed again when a later step fails.
  * @throws {ConfigError | BootError}
  */
-export async function openData(options: OpenNodeOptions): Promise<OpenData> {
+export async function openHost(options: OpenNodeOptions): Promise<OpenHost> {
   const { config, step } = options;
   await using undo = new AsyncDisposableStack();
   // Asked before anything is made: where there is no TEE, nothing is left behind.
@@ -95,11 +111,29 @@ export async function openData(options: OpenNodeOptions): Promise<OpenData> {
   const log = openSqliteLog({ path: storePath(config), spawnWorker: options.spawnWorker });
   undo.use(log);
   const tee = undo.use(
-    await step("tee", () => openTee(factory, config), ({ kind, covers }) => ({ kind, covers })),
+    await step("tee", () => openTee(factory, options), ({ kind, covers }) => ({ kind, covers })),
   );
+  const opened = undo.move();
+  return { tee, log, [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose]() };
+}
+
+/**
+ * Opens TEE and store. What was opened is closed again when a later step fails.
+ * @param recoveredKek the KEK of a store whose TEE is gone, where it comes back on this one
+ * @throws {ConfigError | BootError}
+ */
+export async function openData(
+  options: OpenNodeOptions,
+  recoveredKek?: (host: OpenHost) => Promise<Bytes>,
+): Promise<OpenData> {
+  const { config, step } = options;
+  await using undo = new AsyncDisposableStack();
+  const host = undo.use(await openHost(options));
+  const { tee, log } = host;
+  const kek = await recoveredKek?.(host);
   if (tee.kind !== "SIMULATION" && !await exists(storePath(config))) requireAdminKey(config);
   const store = undo.use(
-    await step("store", () => openSealedStore(options, tee, log), (opened) => ({
+    await step("store", () => openSealedStore(options, tee, log, kek), (opened) => ({
       store_id: opened.storeId.toHex(),
       sequence: opened.head().sequence.toString(),
     })),
@@ -234,11 +268,14 @@ async function selectTee(
   return factory;
 }
 
-async function openTee(factory: BackendFactory, config: Config): Promise<TeeBackend> {
+async function openTee(
+  factory: BackendFactory,
+  { config, newDevice }: OpenNodeOptions,
+): Promise<TeeBackend> {
   if (factory.kind === "SIMULATION") {
     return await factory.open({
       dataDir: config.dataDir,
-      create: !await exists(storePath(config)),
+      create: newDevice === true || !await exists(storePath(config)),
     });
   }
   // Only hardware pays for loading the verifiers.
@@ -259,11 +296,14 @@ async function openTee(factory: BackendFactory, config: Config): Promise<TeeBack
   return tee;
 }
 
-async function openSealedStore(
-  { config, mode }: OpenNodeOptions,
+/**
+ * The sealer and the policy that keys are sealed under here.
+ * @throws {BackendError | ConfigError} where the TEE has no sealing key, or not that policy
+ */
+export function sealingOf(
   tee: TeeBackend,
-  log: DurableLog,
-): Promise<Store> {
+  config: Config,
+): { readonly sealer: Sealer; readonly sealPolicy: SealPolicy } {
   if (tee.sealer === undefined) {
     throw new BackendError("policy_unsupported", `${tee.kind} has no sealing key`, {
       kind: tee.kind,
@@ -281,11 +321,30 @@ async function openSealedStore(
         `it can: ${tee.sealer.policies.join(", ")}`,
     );
   }
+  return { sealer: tee.sealer, sealPolicy };
+}
+
+async function openSealedStore(
+  { config, mode }: OpenNodeOptions,
+  tee: TeeBackend,
+  log: DurableLog,
+  kek: Bytes | undefined,
+): Promise<Store> {
+  const sealing = sealingOf(tee, config);
+  let recoveryKeys: readonly Bytes[] = [];
+  if (mode === "create-or-open") {
+    const { empty, head, keyring } = await log.start();
+    if (empty && head === undefined && keyring === undefined) {
+      if (tee.kind !== "SIMULATION") requireRecoveryChoice(config);
+      recoveryKeys = await readRecoveryPublicKeys(config.recoveryKey);
+    }
+  }
   return await openStore({
     log,
     aead: selectAead().provider,
-    sealer: tee.sealer,
-    sealPolicy,
+    ...sealing,
+    recoveryKeys,
+    ...(kek === undefined ? {} : { recover: { kek } }),
     clock: Date.now,
     random: systemRandom,
     mode: mode === "create-or-open" ? mode : "open",

@@ -9,6 +9,7 @@ import type { Bytes } from "../backends/mod.ts";
 import { type Config, ConfigError, flagName } from "../config.ts";
 import { type Store, StoreError } from "../store/mod.ts";
 import { readPolicies } from "./policies.ts";
+import { reconcileRecoveryKeys } from "./recovery_keys.ts";
 
 const SCHEMA = v.strictObject({
   v: v.literal(1),
@@ -19,6 +20,8 @@ const SCHEMA = v.strictObject({
   minimumStakeMist: v.string(),
   legacyBearerTokens: v.boolean(),
   adminKey: v.optional(v.nullable(v.string()), null),
+  /** Fingerprints; the keys themselves stand in the key ring. */
+  recoveryKey: v.optional(v.array(v.string()), []),
   policies: v.array(v.strictObject({ id: v.string(), text: v.string() })),
   grants: v.array(v.strictObject({
     address: v.string(),
@@ -32,8 +35,11 @@ export type SealedConfig = v.InferOutput<typeof SCHEMA>;
 
 const KEY = new TextEncoder().encode("/nautilus/config");
 
-/** The part of the configuration that is sealed. */
-export async function sealedPart(config: Config): Promise<SealedConfig> {
+/** The part of the configuration that is sealed. Recovery keys are what the key ring has. */
+export async function sealedPart(
+  config: Config,
+  recoveryKey: readonly string[],
+): Promise<SealedConfig> {
   return {
     v: 1,
     contractAddress: config.contractAddress ?? null,
@@ -43,6 +49,7 @@ export async function sealedPart(config: Config): Promise<SealedConfig> {
     minimumStakeMist: config.minimumStakeMist.toString(),
     legacyBearerTokens: config.legacyBearerTokens,
     adminKey: config.adminKey ?? null,
+    recoveryKey: [...recoveryKey],
     policies: [...await readPolicies(config.policies)],
     grants: config.grants.map((grant) => ({
       address: grant.address,
@@ -75,12 +82,13 @@ export async function reconcileConfig(
   config: Config,
   mutable: boolean,
 ): Promise<{ readonly sealed: SealedConfig; readonly digest: Bytes; readonly changed: boolean }> {
-  const wanted = await sealedPart(config);
   const found = (await store.range("system", { key: KEY })).kvs[0];
   const current = found === undefined ? undefined : decode(found.value);
   if (current === undefined && !mutable) requireAdminKey(config);
+  const recoveryKey = await reconcileRecoveryKeys(store, config, mutable || current === undefined);
+  const wanted = await sealedPart(config, recoveryKey);
   if (current !== undefined && !mutable) refuseDifferences(current, wanted, config.given);
-  const sealed = mutable || current === undefined ? wanted : current;
+  const sealed = mutable || current === undefined ? wanted : { ...current, recoveryKey };
   const changed = current === undefined || canonical(current) !== canonical(sealed);
   if (changed) {
     await store.txn({
@@ -148,7 +156,8 @@ function refuseDifferences(
   given: ReadonlySet<keyof Config>,
 ): void {
   for (const field of Object.keys(current) as (keyof SealedConfig)[]) {
-    if (field === "v" || !given.has(field)) continue;
+    // Recovery keys were compared with the key ring itself.
+    if (field === "v" || field === "recoveryKey" || !given.has(field)) continue;
     const [was, is] = [canonical(current[field]), canonical(wanted[field])];
     if (was !== is) {
       throw new ConfigError(
