@@ -11,7 +11,7 @@ import { nodeIdentity } from "./node_attestor.ts";
 
 const HEADER = { alg: "EdDSA", typ: "nautilus-session+jwt" } as const;
 const KEY_INFO = "nautilus-tee/session-signing/v1";
-const PATTERN = /^[A-Za-z0-9_-]{20,100}\.[A-Za-z0-9_-]{50,1500}\.[A-Za-z0-9_-]{86}$/;
+const PATTERN = /^[A-Za-z0-9_-]{20,200}\.[A-Za-z0-9_-]{50,1500}\.[A-Za-z0-9_-]{86}$/;
 
 export interface SessionClaims {
   /** Node id. */

@@ -19,7 +19,7 @@ import { loadPolicy } from "./verify.ts";
 import { diskReader, readEndorsements } from "./verify_input.ts";
 import { createFigures } from "./worker_figures.ts";
 import { createHook } from "./worker_hook.ts";
-import { type Joined, joinMaster, type JoinOptions } from "./worker_join.ts";
+import { isFinal, type Joined, joinMaster, type JoinOptions } from "./worker_join.ts";
 import { runWorker } from "./worker_run.ts";
 import { WorkerSession } from "./worker_session.ts";
 import { openWorkerFile, type WorkerFile } from "./worker_state.ts";
@@ -100,7 +100,14 @@ function showKey(io: CommandIo, { nodeKey }: WorkerFile): ExitCode {
 }
 
 async function join(io: CommandIo, options: Prepared, file: WorkerFile): Promise<ExitCode> {
-  const joined = await joinOnce(options, file);
+  let joined: Joined;
+  try {
+    joined = await joinOnce(options, file);
+  } catch (error) {
+    if (!isFinal(error)) throw error;
+    io.stderr(`nautilus worker: ${error.message}\n`);
+    return EXIT.no;
+  }
   io.stdout(
     JSON.stringify({
       node_id: options.nodeId,

@@ -36,6 +36,11 @@ export class JoinRefused extends Error {
   }
 }
 
+/** Whether asking again is in vain until somebody changes something. */
+export function isFinal(error: unknown): error is MasterRefused | JoinRefused {
+  return error instanceof MasterRefused || (error instanceof JoinRefused && error.final);
+}
+
 export interface JoinOptions {
   readonly master: URL;
   readonly policy: Policy;

@@ -78,8 +78,13 @@ export function createMasterLink(master: URL, peerSpki: Bytes | undefined): Mast
           : { "content-type": "application/json", "content-length": String(body.length) }),
         ...headers,
       },
-      agent: false,
+      // Not with `agent: false`: an agent of its own would make a connection of its own.
       ...(socket === undefined ? {} : { createConnection: () => socket }),
+    });
+    outgoing.on("socket", (used) => {
+      if (socket !== undefined && used !== socket) {
+        outgoing.destroy(new WrongPeer("the request was about to take another connection"));
+      }
     });
     const close = () => {
       outgoing.destroy();

@@ -3,7 +3,7 @@ import type { Logger } from "@logtape/logtape";
 import { EXIT, type ExitCode } from "./command.ts";
 import type { ResourceUsage } from "./worker_figures.ts";
 import type { Hook } from "./worker_hook.ts";
-import { JoinRefused, MasterRefused } from "./worker_join.ts";
+import { isFinal, JoinRefused } from "./worker_join.ts";
 import { StreamRefused } from "./worker_link.ts";
 import type { WorkerSession } from "./worker_session.ts";
 
@@ -31,9 +31,11 @@ export async function runWorker(options: RunOptions): Promise<ExitCode> {
     try {
       const session = await options.join();
       log.info("joined");
-      delayMs = BACKOFF_MS.first;
-      await stay(session, options, pods);
-      continue;
+      const heard = await stay(session, options, pods);
+      if (heard) delayMs = BACKOFF_MS.first;
+      // A session that is lost at once must not become a storm of joining.
+      else await pause(delayMs, stop);
+      delayMs = heard ? delayMs : Math.min(BACKOFF_MS.most, delayMs * 2);
     } catch (error) {
       if (stop.aborted) break;
       if (isFinal(error)) {
@@ -53,12 +55,16 @@ export async function runWorker(options: RunOptions): Promise<ExitCode> {
   return EXIT.done;
 }
 
-/** Beats and follows until the session is lost (returns) or the process is to stop (leaves). */
+/**
+ * Beats and follows until the session is lost or the process is to stop (then it leaves).
+ * @returns whether any heartbeat was taken.
+ */
 async function stay(
   session: WorkerSession,
   options: RunOptions,
   pods: Set<string>,
-): Promise<void> {
+): Promise<boolean> {
+  let heard = false;
   const { log, stop, heartbeatMs, nodeId } = options;
   const over = new AbortController();
   const until = AbortSignal.any([stop, over.signal]);
@@ -66,6 +72,7 @@ async function stay(
     while (!until.aborted) {
       try {
         if (await session.beat(await options.figures(), pods.size)) log.info("session renewed");
+        heard = true;
       } catch (error) {
         if (until.aborted) return;
         if (error instanceof JoinRefused && isLost(error)) {
@@ -103,22 +110,19 @@ async function stay(
     }
   })();
   await Promise.all([beating, following]);
-  if (!stop.aborted) return;
+  if (!stop.aborted) return heard;
   try {
     await session.leave();
     log.info("left");
   } catch (error) {
     log.warn("could not say goodbye", { reason: messageOf(error) });
   }
+  return heard;
 }
 
 function isLost({ code }: JoinRefused): boolean {
   return ["session_unknown", "session_expired", "replayed", "wrong_node", "signature_invalid"]
     .includes(code) || code.startsWith("seal_token_");
-}
-
-function isFinal(error: unknown): boolean {
-  return error instanceof MasterRefused || (error instanceof JoinRefused && error.final);
 }
 
 function messageOf(error: unknown): string {

@@ -1,20 +1,44 @@
 /**
- * `make demo`: the whole way, visibly: chain, token, master, worker, event, object, kill -9,
- * restart. Runs the built binary against the stand-in full node, both as processes of their own.
+ * `make demo`: the whole way, visibly: chain, tokens, master, workers, event, object, slashing,
+ * kill -9, restart. Runs the built binary against the stand-in full node, both as processes of their own.
  */
 import { createPublicKey, verify } from "node:crypto";
 import { Buffer } from "node:buffer";
 import { attestationSignatureInput, reportData } from "../../backends/attestation.ts";
 import { at, type Call, client, textAt, until } from "./client.ts";
+import {
+  assignment,
+  makeWorker,
+  occurrences,
+  ready,
+  runWorkerOnce,
+  startWorker,
+  writePolicy,
+} from "./workers.ts";
 import { CheckFailed, createNarrator, type Narrator } from "./narrator.ts";
 import { type Running, start } from "./process.ts";
 
 const TENANT = "0x" + "7e".repeat(32);
 const STRANGER = "0x" + "5a".repeat(32);
-const WORKER_OWNER = "0x" + "a1".repeat(32);
 const CONFIG_MAPS = "/api/v1/namespaces/default/configmaps";
 const CONFIG_MAP = `${CONFIG_MAPS}/from-the-chain`;
 const PLANTED = "planted-value-nobody-may-find-on-disk";
+
+/** A policy that accepts SEV-SNP only, and no measurement that could be met here. */
+const STRICT_POLICY = JSON.stringify({
+  version: 1,
+  id: "demo/strict",
+  node: { covers: ["image"] },
+  simulation: {
+    allowSimulation: false,
+    trustedRoots: ["00".repeat(32)],
+    measurements: [],
+    reportData: "require",
+    maxAgeSeconds: 60,
+  },
+});
+const HEARTBEAT_TAKEN =
+  /nautilus_http_requests_total\{[^}]*route="\/api\/v1\/nodes\/heartbeat"[^}]*code="200"[^}]*\} [1-9]/;
 
 interface Chain {
   readonly url: string;
@@ -63,19 +87,14 @@ async function demo(narrator: Narrator, binary: string, directory: string): Prom
   narrator.say(`listens on ${chain.url}; package ${short(chain.packageId)}`);
   const control = client(chain.url);
 
-  narrator.step("A Seal token for worker-1 on the chain, with 5 SUI of stake");
-  const made = await control("POST", "/control/token", {
-    body: {
-      owner: WORKER_OWNER,
-      node_id: "worker-1",
-      stake_amount: "5000000000",
-      status: "active",
-      permissions: ["node"],
-    },
-  });
-  narrator.check("the token object exists", made.status === 200, made);
-  const token = textAt(made.body, "token");
-  narrator.say(`token ${short(token)}`);
+  narrator.step(
+    "Two workers: a wallet and a node key each, a Seal token on the chain, 5 SUI of stake",
+  );
+  const worker1 = await makeWorker(binary, directory, control, "worker-1");
+  const worker2 = await makeWorker(binary, directory, control, "worker-2");
+  for (const { nodeId, wallet, token } of [worker1, worker2]) {
+    narrator.say(`${nodeId}: wallet ${short(wallet)}, token ${short(token)}`);
+  }
 
   narrator.step("The master, built binary, simulated TEE");
   const settings = await writeSettings(directory, chain);
@@ -86,23 +105,74 @@ async function demo(narrator: Narrator, binary: string, directory: string): Prom
   narrator.say(`listens on ${first.url}, ready after ${first.readyMs.toFixed(0)} ms`);
   await checkHealth(narrator, master);
   const identity = await checkAttestation(narrator, master);
+  const place = { binary, directory, masterUrl: `https://${settings["NAUTILUS_TLS_LISTEN"]}` };
+  await writePolicy(place, master);
 
-  narrator.step("worker-1 registers and beats");
-  const refused = await register(master, "worker-1", "seal_0x" + "00".repeat(32));
-  narrator.check("a token that is not on the chain is refused", refused.status === 401, refused);
-  const registered = await register(master, "worker-1", token);
-  narrator.check("the staked token is admitted", registered.status === 200, registered);
-  const session = textAt(registered.body, "session_token");
-  const beat = await heartbeat(master, "worker-1", session);
-  narrator.check("its heartbeat is acknowledged", at(beat.body, "status") === "acknowledged", beat);
-  const stolen = await heartbeat(master, "worker-2", session);
-  narrator.check("its session is no good for another node", stolen.status >= 400, stolen);
+  narrator.step("Who is not let in");
+  const bearer = await register(master, "worker-1", worker1.token);
+  narrator.check("knowing a token's id opens nothing", bearer.status === 401, bearer);
+  const strangeToken = { ...worker1, token: "0x" + "00".repeat(32) };
+  const nowhere = await runWorkerOnce(place, "join", strangeToken);
+  narrator.check(
+    "a token that is not on the chain is refused",
+    nowhere.code === 1 && nowhere.output.includes("no such object"),
+    nowhere.output,
+  );
+  const othersToken = { ...worker2, token: worker1.token, nodeId: "worker-1" };
+  const impostor = await runWorkerOnce(place, "join", othersToken);
+  narrator.check(
+    "another's token is refused",
+    impostor.code === 1 && impostor.output.includes("belongs to another"),
+    impostor.output,
+  );
+  await Deno.writeTextFile(`${directory}/strict.jsonc`, STRICT_POLICY);
+  const strict = await runWorkerOnce(place, "join", worker1, "strict.jsonc");
+  narrator.check(
+    "a worker whose policy refuses simulations joins nothing",
+    strict.code === 1 && strict.output.includes("does not affirm"),
+    strict.output,
+  );
+
+  narrator.step("The workers appraise the master, prove their tokens, and stay");
+  const joined = await runWorkerOnce(place, "join", worker1);
+  narrator.check(
+    "the staked token is admitted to its owner and node key",
+    joined.code === 0,
+    joined,
+  );
+  const session = textAt(JSON.parse(joined.output), "session_token");
+  const stolen = await heartbeat(master, "worker-1", session);
+  narrator.check(
+    "its session is no good without the node key",
+    at(stolen.body, "code") === "signature_missing",
+    stolen,
+  );
+  const foreign = await heartbeat(master, "worker-2", session);
+  narrator.check("nor for another node", foreign.status >= 400, foreign);
+  const [running1, running2] = await Promise.all([
+    startWorker(place, worker1),
+    startWorker(place, worker2),
+  ]);
+  await using _running1 = running1;
+  await using _running2 = running2;
+  for (const [{ nodeId }, running] of [[worker1, running1], [worker2, running2]] as const) {
+    const node = await until(
+      () => admin("GET", `/api/v1/nodes/${nodeId}`),
+      ({ body }) => ready(body) === "True",
+      10_000,
+    );
+    narrator.check(`${nodeId} beats: its Node is Ready`, ready(node.body) === "True", {
+      node: node.body,
+      worker: running.output(),
+    });
+  }
 
   narrator.step("A Kubernetes request arrives as a chain event");
   const schedule = (requester: string, name: string) =>
     control("POST", "/control/schedule", {
       body: {
         requester,
+        request_id: `request-${name}`,
         method: "POST",
         resource: "configmaps",
         namespace: "default",
@@ -138,8 +208,67 @@ async function demo(narrator: Narrator, binary: string, directory: string): Prom
   );
   const anonymous = await master("GET", CONFIG_MAP);
   narrator.check("nobody reads it without a token", anonymous.status === 401, anonymous);
+  const result = await admin("GET", "/api/v1/requests/request-from-the-chain");
+  narrator.check(
+    "its result is there by request id, the stranger's refusal too",
+    at(result.body, "results", 0, "code") === 201 &&
+      at(
+          (await admin("GET", "/api/v1/requests/request-from-a-stranger")).body,
+          "results",
+          0,
+          "code",
+        ) === 403,
+    result,
+  );
   const chainState = at((await master("GET", "/health")).body, "sui_events");
   narrator.say(`chain reader: ${JSON.stringify(chainState)}`);
+
+  narrator.step("A pod that the chain assigns to worker-1");
+  await control("POST", "/control/schedule", {
+    body: {
+      requester: TENANT,
+      method: "POST",
+      resource: "pods",
+      namespace: "default",
+      name: "web",
+      assigned_worker: "worker-1",
+      payload: JSON.stringify({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name: "web", namespace: "default" },
+        spec: { containers: [{ name: "web", image: "registry.example/web:1" }] },
+      }),
+    },
+  });
+  const assigned = await assignment(`${directory}/worker-1.assigned`, 10_000);
+  narrator.check(
+    "worker-1's program is given the pod on its standard input",
+    at(assigned, "type") === "ADDED" && at(assigned, "pod", "metadata", "name") === "web",
+    assigned,
+  );
+
+  narrator.step("worker-2 is slashed on the chain");
+  await control("POST", "/control/entry", {
+    body: { token_id: worker2.token, status: "slashed" },
+  });
+  const slashedAt = performance.now();
+  const thrownOut = await until(
+    () => admin("GET", "/api/v1/nodes/worker-2"),
+    ({ body }) => ready(body) === "False",
+    10_000,
+  );
+  const outAfter = performance.now() - slashedAt;
+  narrator.check(
+    `it is thrown out ${outAfter.toFixed(0)} ms after the event`,
+    ready(thrownOut.body) === "False" && outAfter < 1_000,
+    thrownOut,
+  );
+  const ended = await running2.status;
+  narrator.check(
+    "its program is told why, asks in vain to be let in again, and ends",
+    ended.code === 1 && running2.output().includes("slashed on chain"),
+    running2.output(),
+  );
 
   narrator.step("kill -9, and a restart on the same data");
   first.running.kill("SIGKILL");
@@ -158,11 +287,22 @@ async function demo(narrator: Narrator, binary: string, directory: string): Prom
   );
   const identityAgain = await checkAttestation(narrator, again);
   narrator.check("the node is the same node", identityAgain === identity, identityAgain);
-  const beatAgain = await heartbeat(again, "worker-1", session);
-  narrator.check("the worker's session is still good", beatAgain.status === 200, beatAgain);
+  const beats = await until(
+    () => again("GET", "/metrics"),
+    ({ body }) => HEARTBEAT_TAKEN.test(String(body)),
+    10_000,
+  );
+  narrator.check(
+    "the worker's session is still good: it beats on without joining again",
+    HEARTBEAT_TAKEN.test(String(beats.body)) && occurrences(running1.output(), '"joined"') === 1,
+    running1.output(),
+  );
+  const returned = await runWorkerOnce(place, "join", worker2);
+  narrator.check("the slashed worker stays out", returned.code === 1, returned.output);
 
   narrator.step("What the disk shows");
-  for (const needle of [PLANTED, "from-the-chain", "worker-1", token.slice("seal_0x".length)]) {
+  const needles = [PLANTED, "from-the-chain", "worker-1", worker1.token.slice(2), session];
+  for (const needle of needles) {
     const found = await filesContaining(`${directory}/data`, needle);
     narrator.check(
       `no file of the data directory holds "${short(needle)}"`,
@@ -172,6 +312,13 @@ async function demo(narrator: Narrator, binary: string, directory: string): Prom
   }
 
   narrator.step("SIGTERM");
+  running1.kill("SIGTERM");
+  const left = await running1.status;
+  const gone = await adminAgain("GET", "/api/v1/nodes/worker-1");
+  narrator.check("worker-1 says goodbye", left.code === 0 && ready(gone.body) === "Unknown", {
+    output: running1.output(),
+    gone,
+  });
   const stopping = performance.now();
   second.running.kill("SIGTERM");
   const { code } = await second.running.status;
@@ -206,7 +353,7 @@ async function writeSettings(directory: string, chain: Chain): Promise<Record<st
         address: TENANT,
         namespaces: ["default"],
         verbs: ["create", "get"],
-        resources: ["configmaps"],
+        resources: ["configmaps", "pods"],
       }],
     }),
   );
@@ -215,12 +362,11 @@ async function writeSettings(directory: string, chain: Chain): Promise<Record<st
     NAUTILUS_CONFIG: path,
     NAUTILUS_DATA_DIR: `${directory}/data`,
     NAUTILUS_LISTEN: "127.0.0.1:0",
-    NAUTILUS_TLS_LISTEN: "127.0.0.1:0",
+    NAUTILUS_TLS_LISTEN: `127.0.0.1:${freePort()}`,
     CONTRACT_ADDRESS: chain.packageId,
     SUI_RPC_ENDPOINT: chain.url,
     NAUTILUS_SUI_REGISTRY: chain.registryId,
     NAUTILUS_CLUSTER_ID: chain.clusterId,
-    NAUTILUS_LEGACY_BEARER_TOKENS: "true",
     HOME: "/nonexistent",
     PATH: "/usr/bin:/bin",
   };
@@ -237,7 +383,7 @@ async function startMaster(
     args: ["serve"],
     cwd: directory,
     env,
-    ready: (line) => /\b(http:\/\/[\w.:[\]]+)/.exec(line)?.[1],
+    ready: (line) => /^ +Listening +.*?(http:\/\/[\w.:[\]]+)/.exec(line)?.[1],
     timeoutMs: 30_000,
   });
   return { running, url: value, readyMs: performance.now() - begun };
@@ -297,7 +443,11 @@ async function checkAttestation(narrator: Narrator, master: Call): Promise<strin
 
 function register(master: Call, nodeId: string, token: string) {
   return master("POST", "/api/v1/register-worker", {
-    body: { node_id: nodeId, seal_token: token, timestamp: Math.floor(Date.now() / 1000) },
+    body: {
+      node_id: nodeId,
+      seal_token: `seal_${token}`,
+      timestamp: Math.floor(Date.now() / 1000),
+    },
   });
 }
 
@@ -326,6 +476,12 @@ async function filesContaining(directory: string, needle: string): Promise<strin
     }
   }
   return found;
+}
+
+/** The same after the restart, so that the worker finds the master again. */
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
 }
 
 function short(text: string): string {

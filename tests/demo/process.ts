@@ -9,7 +9,7 @@ export interface Running extends AsyncDisposable {
 }
 
 /**
- * Starts a program and resolves with the first line of standard output that `ready` accepts.
+ * Starts a program and resolves with the first line of its output that `ready` accepts.
  * @throws {Error} with all it printed when it ends before that, or after `timeoutMs`.
  */
 export async function start<T>(options: {
@@ -32,14 +32,13 @@ export async function start<T>(options: {
   const found = Promise.withResolvers<T>();
   const printed: string[] = [];
   const readers = [
-    eachLine(child.stdout, (line) => {
-      printed.push(line);
-      const value = options.ready(line);
-      if (value !== undefined) found.resolve(value);
-    }),
-    eachLine(child.stderr, (line) => {
-      printed.push(line);
-    }),
+    ...[child.stdout, child.stderr].map((stream) =>
+      eachLine(stream, (line) => {
+        printed.push(line);
+        const value = options.ready(line);
+        if (value !== undefined) found.resolve(value);
+      })
+    ),
   ];
   const status = child.status;
   const ended = status.then(async ({ code }) => {
