@@ -106,8 +106,12 @@ export function registerWithDeno(benches: readonly BenchSpec[], meta: ImportMeta
 
 /** The name with what changes its meaning: how many are in flight, how much a run does. */
 export function benchName(spec: BenchSpec): string {
-  const width = spec.inFlight === undefined ? "" : ` (${spec.inFlight} in flight)`;
-  return `${spec.name}${width}`;
+  return withWidth(spec.name, spec.inFlight ?? 1);
+}
+
+/** Adds the number in flight to a name that does not tell it already. */
+export function withWidth(name: string, inFlight: number): string {
+  return inFlight === 1 || name.includes("in flight") ? name : `${name} (${inFlight} in flight)`;
 }
 
 function write(text: string): void {

@@ -1,4 +1,5 @@
 /** Lays benchmark results out for a terminal. */
+import { withWidth } from "./harness.ts";
 import type { BenchResult } from "./measure.ts";
 
 const HEADINGS = ["benchmark", "median", "p99", "ops/s", "MB/s", "first claim", "target", ""];
@@ -38,7 +39,7 @@ function row(result: BenchResult): string[] {
 }
 
 function label(result: BenchResult): string {
-  return result.inFlight === 1 ? result.name : `${result.name} (${result.inFlight} in flight)`;
+  return withWidth(result.name, result.inFlight);
 }
 
 /** Three significant figures with a fitting unit. */
