@@ -18,6 +18,7 @@ import { kubernetesRoutes } from "./routes/kubernetes.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
 import { probeRoutes } from "./routes/probes.ts";
 import { requestRoutes } from "./routes/requests.ts";
+import { statusRoutes } from "./routes/status.ts";
 import { suiEventsRoutes } from "./routes/sui_events.ts";
 import { verifyRoutes } from "./routes/verify.ts";
 import { versionRoutes } from "./routes/version.ts";
@@ -37,6 +38,7 @@ export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   app.use(limitFailures(deps));
   // Within it: a refusal is noted before a rate may turn it into another answer.
   app.use(auditRefusals(deps));
+  statusRoutes(app, deps);
   healthRoutes(app, deps);
   probeRoutes(app, deps);
   versionRoutes(app, deps);
