@@ -40,10 +40,21 @@ function expectNone(rule: string, offenders: readonly string[]): void {
   throw new Error(`${rule}\n${offenders.map((offender) => `  ${offender}`).join("\n")}`);
 }
 
+/** The lines with those that begin inside a template literal made empty: they are text, not code. */
+function withoutTemplates(lines: readonly string[]): readonly string[] {
+  let inside = false;
+  return lines.map((line) => {
+    const began = inside;
+    const comment = !inside && /^\s*(\/\/|\*|\/\*)/.test(line);
+    if (!comment && (line.replaceAll("\\`", "").split("`").length - 1) % 2 === 1) inside = !inside;
+    return began ? "" : line;
+  });
+}
+
 /** Code lines that match, as `file:line: text`; comment lines do not count. */
 function matching(files: readonly SourceFile[], pattern: RegExp): readonly string[] {
   return files.flatMap(({ path, lines }) =>
-    lines.flatMap((line, index) =>
+    withoutTemplates(lines).flatMap((line, index) =>
       !/^\s*(\/\/|\*|\/\*)/.test(line) && pattern.test(line)
         ? [`${path}:${index + 1}: ${line.trim()}`]
         : []
@@ -131,17 +142,6 @@ const DECLARES =
   /^(import|export|const|function|async function|class|abstract|interface|type|declare)\b/;
 const CONTINUES = /^($|\s|[})\]>|&?:.`]|extends\b|implements\b)/;
 const RUNS_THE_PROGRAM = /^if \(import\.meta\.main\)/;
-
-/** The lines with those that begin inside a template literal made empty: they are text, not code. */
-function withoutTemplates(lines: readonly string[]): readonly string[] {
-  let inside = false;
-  return lines.map((line) => {
-    const began = inside;
-    const comment = !inside && /^\s*(\/\/|\*|\/\*)/.test(line);
-    if (!comment && (line.replaceAll("\\`", "").split("`").length - 1) % 2 === 1) inside = !inside;
-    return began ? "" : line;
-  });
-}
 
 Deno.test("architecture: importing a file does nothing and holds no state", () => {
   const modules = program.filter(({ path }) => !path.endsWith("_worker_entry.ts"));
