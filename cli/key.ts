@@ -1,43 +1,63 @@
-/** `nautilus key status`. */
-import { type Command, EXIT, UsageError } from "./command.ts";
-import { withData } from "./offline.ts";
+/** `nautilus key`: the key ring, and recovery on another machine (docs/KEYS.md). */
+import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
+import { RecoveryRefused } from "./recovery_files.ts";
 import { settingsHelp } from "./settings.ts";
+
+type Action = (io: CommandIo) => Promise<ExitCode>;
+
+const ACTIONS: Readonly<Record<string, () => Promise<Action>>> = {
+  status: async () => (await import("./key_status.ts")).keyStatus,
+  "recovery-init": async () => (await import("./recovery_init.ts")).recoveryInit,
+  "recovery-request": async () => (await import("./recovery_request.ts")).recoveryRequest,
+  rewrap: async () => (await import("./recovery_rewrap.ts")).recoveryRewrap,
+  "recovery-accept": async () => (await import("./recovery_accept.ts")).recoveryAccept,
+};
 
 export const key: Command = {
   name: "key",
-  summary: "Show the key ring of a data directory that no master holds.",
+  summary: "Show the key ring of a stopped master; bring its store back on another machine.",
   usage: [
     "Usage: nautilus key status [--json] [SETTINGS]",
+    "       nautilus key recovery-init --out DIR",
+    "       nautilus key recovery-request --out FILE [SETTINGS]",
+    "       nautilus key rewrap --request FILE --key FILE --policy POLICY --out FILE",
+    "                           [--endorsements FILE…] [--collateral DIR|FILE…]",
+    "       nautilus key recovery-accept --in FILE [SETTINGS]",
     "",
-    "Ids, states and to whom the key encryption key is wrapped. No key is shown.",
+    "status            ids, states and to whom the key encryption key is wrapped; no key is shown",
+    "recovery-init     operator, offline: makes recovery.key (0600; never on a master's machine)",
+    "                  and recovery.pub (for --recovery-key), prints the fingerprint",
+    "recovery-request  new host, the data directory in place: evidence of its TEE, bound to a key",
+    "                  that only this TEE can use",
+    "rewrap            operator, offline: appraises that evidence by POLICY; only what is affirmed",
+    "                  gets the store's key. Make the policy beforehand, from a build you trust,",
+    "                  not from the request",
+    "recovery-accept   new host: opens the store, seals it to this TEE, drops the old TEE's seal.",
+    "                  Identity, TLS, session and admin keys are new, and all sessions and tokens end",
+    "",
+    "Exit code 0: done; 1: refused (evidence, key or answer); 2: usage, or a file that cannot be used;",
+    "3: no TEE, no store, disk.",
     "",
     settingsHelp(),
   ].join("\n"),
-  run(io) {
-    const spec = { switches: ["json"], positionals: ["ACTION"] };
-    return withData(io, spec, ({ positionals: [action] }) => {
-      if (action !== "status") {
-        throw new UsageError(`unknown action "${action}"; valid are: status`);
-      }
-      return "read-only";
-    }, ({ store, tee }, { switches }) => {
-      const status = store.keyStatus();
-      const report = { store_id: store.storeId.toHex(), tee_type: tee.kind, ...status };
-      io.stdout(
-        switches.has("json") ? JSON.stringify(report, null, 2) + "\n" : [
-          `store            ${report.store_id}`,
-          `key ring         version ${status.keyringVersion}`,
-          ...status.wraps.map((wrap) =>
-            `KEK wrapped by   ` +
-            (wrap.type === "sealer"
-              ? `${tee.kind} sealer, policy ${wrap.policy}`
-              : `recovery key ${wrap.recipient.slice(0, 16)}…`)
-          ),
-          ...status.deks.map(({ id, state }) => `DEK ${String(id).padEnd(12)} ${state}`),
-          "",
-        ].join("\n"),
+  async run(io) {
+    const [action, ...args] = io.args;
+    const load = action === undefined || !Object.hasOwn(ACTIONS, action)
+      ? undefined
+      : ACTIONS[action];
+    if (load === undefined) {
+      throw new UsageError(
+        `unknown action "${action ?? ""}"; valid are: ${Object.keys(ACTIONS).join(", ")}`,
       );
-      return Promise.resolve(EXIT.done);
-    });
+    }
+    const run = await load();
+    try {
+      return await run({ ...io, args });
+    } catch (error) {
+      if (!(error instanceof RecoveryRefused)) throw error;
+      io.stderr(`nautilus key ${action}: refused: ${error.message}\n`);
+      if (error.hint !== undefined) io.stderr(`  hint: ${error.hint}\n`);
+      return EXIT.no;
+    }
   },
 };

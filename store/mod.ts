@@ -32,6 +32,7 @@ export {
   createRecoveryRequest,
   decodeRecoveryRequest,
   decodeRecoveryResponse,
+  recoveryRecipients,
   recoveryReportData,
   type RecoveryRequest,
   type RecoveryResponse,

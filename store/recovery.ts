@@ -112,6 +112,17 @@ export function recoveryReportData(
   )));
 }
 
+/**
+ * Who can rewrap a keyring (its bytes): SHA-256 of each recovery public key, hex. Not yet
+ * authenticated: the keyring's code is under the key that recovery brings.
+ * @throws {StoreError} `keyring_altered`
+ */
+export function recoveryRecipients(keyringBytes: Bytes): readonly string[] {
+  return decodeKeyring(keyringBytes).body.wraps.flatMap((wrap) =>
+    wrap.type === "recovery" ? [wrap.recipient] : []
+  );
+}
+
 /** On the new host. The private key stays in its memory until `acceptRecovery`. */
 export async function createRecoveryRequest(
   keyringBytes: Bytes,

@@ -1,0 +1,81 @@
+/** `nautilus key recovery-accept`: the operator's answer opens the store on this TEE from now on. */
+import { sha256 } from "@noble/hashes/sha2.js";
+import type { Bytes } from "../backends/mod.ts";
+import {
+  acceptRecovery,
+  decodeRecoveryResponse,
+  type RecoveryResponse,
+  StoreError,
+} from "../store/mod.ts";
+import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
+import { openData, type OpenHost, sealingOf } from "./node.ts";
+import { withNodeOptions } from "./offline.ts";
+import { readDocument, RecoveryRefused, wanted } from "./recovery_files.ts";
+import {
+  pendingPath,
+  type PendingRecovery,
+  readPending,
+  unsealPending,
+} from "./recovery_pending.ts";
+import { removeFile } from "./runtime_files.ts";
+import { loadSettings } from "./settings.ts";
+import type { Config } from "../config.ts";
+
+export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
+  const { config, flags } = await loadSettings(io, io.args, { strings: ["in"] });
+  const path = wanted(flags.strings, "in");
+  const response = await readDocument("in", path, decodeRecoveryResponse);
+  return await withNodeOptions(io, config, "open", async (options) => {
+    const pending = await readPending(config.dataDir);
+    let kek: Bytes | undefined;
+    try {
+      await using data = await openData(options, async (host) => {
+        kek = await openAnswer(host, config, pending, response);
+        return kek;
+      });
+      const { store, tee } = data;
+      io.stdout(
+        [
+          `store            ${store.storeId.toHex()}: ${store.stats().liveRecords} records`,
+          `sealed to        ${tee.kind}, measurement ${(await tee.measurement()).toHex()}`,
+          "dropped          the seal of the TEE that is gone; recovery keys stay",
+          "new              identity, TLS, session and admin keys: every session and token has ended",
+          "",
+          "Start it with `nautilus serve`. Clients trust the new CA and workers the new identity only",
+          "after they have appraised the new evidence.",
+          "",
+        ].join("\n"),
+      );
+    } finally {
+      kek?.fill(0);
+    }
+    await removeFile(pendingPath(config.dataDir));
+    return EXIT.done;
+  });
+}
+
+/** The KEK. @throws {RecoveryRefused} for an answer to something else; {StoreError} */
+async function openAnswer(
+  { tee, log }: OpenHost,
+  config: Config,
+  pending: PendingRecovery,
+  response: RecoveryResponse,
+): Promise<Bytes> {
+  const { keyring } = await log.start();
+  if (keyring === undefined || sha256(keyring).toHex() !== pending.request.keyring_sha256) {
+    throw new RecoveryRefused(
+      "the store's key ring is not the one that the request was made for: it was changed or " +
+        "recovered meanwhile",
+      { hint: "make a new request and have it wrapped again" },
+    );
+  }
+  const ephemeralKey = await unsealPending(pending, sealingOf(tee, config).sealer);
+  try {
+    return await acceptRecovery(pending.request, response, ephemeralKey);
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== "invalid_request") throw error;
+    throw new RecoveryRefused(error.message, { cause: error, hint: error.hint });
+  } finally {
+    ephemeralKey.fill(0);
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * `nautilus key rewrap`: the operator, offline. The evidence of the request is appraised by the
+ * operator's policy first; without an affirming result the recovery key is not even read.
+ */
+import type { AttestationResult } from "../backends/appraisal.ts";
+import { EVIDENCE_MEDIA_TYPE } from "../backends/attestation.ts";
+import { BackendError, type Bytes, type TeeType } from "../backends/mod.ts";
+import { resultText } from "../backends/result_json.ts";
+import { createWebCryptoVerifier } from "../backends/signatures.ts";
+import { createEvidenceVerifier, measurementOf } from "../backends/verification.ts";
+import {
+  decodeRecoveryRequest,
+  recoveryReportData,
+  type RecoveryRequest,
+  type RecoveryResponse,
+  rewrapForRecovery,
+  StoreError,
+} from "../store/mod.ts";
+import { type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
+import { readDocument, RecoveryRefused, wanted } from "./recovery_files.ts";
+import { readRecoveryPrivateKey, recoveryFingerprint } from "./recovery_keys.ts";
+import { replaceFile } from "./runtime_files.ts";
+import { loadPolicy } from "./verify.ts";
+import { rawArgs } from "./verify_args.ts";
+import { diskReader, readEndorsements } from "./verify_input.ts";
+
+const FLAGS = ["request", "key", "policy", "out", "endorsements", "collateral"];
+
+export async function recoveryRewrap(io: CommandIo): Promise<ExitCode> {
+  const args = rawArgs(io.args, FLAGS);
+  const [surplus] = args.positionals;
+  if (surplus !== undefined) throw new UsageError(`unexpected argument "${surplus}"`);
+  const one = Object.fromEntries(args.one);
+  const paths = {
+    request: wanted(one, "request"),
+    key: wanted(one, "key"),
+    policy: wanted(one, "policy"),
+    out: wanted(one, "out"),
+  };
+  const disk = diskReader();
+  const policy = await loadPolicy(disk, paths.policy);
+  const request = await readDocument("request", paths.request, decodeRecoveryRequest);
+  const teeType = teeTypeOf(request.evidence.media_type);
+  const bytes = (text: string): Bytes => Uint8Array.fromBase64(text);
+  const result = await createEvidenceVerifier({ signatures: createWebCryptoVerifier() }).appraise({
+    teeType,
+    evidence: {
+      mediaType: request.evidence.media_type,
+      data: bytes(request.evidence.data),
+      endorsements: request.evidence.endorsements.map(({ type, data }) => ({
+        type,
+        data: bytes(data),
+      })),
+    },
+    endorsements: await readEndorsements(disk, [
+      ...args.many.get("endorsements") ?? [],
+      ...args.many.get("collateral") ?? [],
+    ]),
+    expectedReportData: recoveryReportData(request),
+    policy,
+    now: Date.now(),
+  }).catch((error: unknown) => {
+    if (!(error instanceof BackendError) || error.code !== "malformed") throw error;
+    throw new RecoveryRefused(`the evidence of the request cannot be read: ${error.message}`);
+  });
+  io.stdout(resultText(result));
+  refuseUnlessAffirmed(result);
+  const key = await readRecoveryPrivateKey(paths.key);
+  let answer: RecoveryResponse;
+  try {
+    answer = await rewrap(request, key);
+  } finally {
+    key.privateKey.fill(0);
+  }
+  await replaceFile(paths.out, JSON.stringify(answer, null, 2) + "\n");
+  io.stdout(
+    [
+      `store            ${request.store_id}`,
+      `given to         ${teeType}, measurement ${measurementOf(result) ?? "unknown"}`,
+      `with             recovery key ${recoveryFingerprint(key.publicKey)}`,
+      `by policy        ${policy.id}, SHA-256 ${policy.digest}`,
+      `answer           ${paths.out}  (opens on that TEE only: \`nautilus key recovery-accept\`)`,
+      ...(teeType === "SIMULATION"
+        ? ["A SIMULATION PROTECTS NOTHING: whoever reads that machine reads the store."]
+        : []),
+      "",
+    ].join("\n"),
+  );
+  return EXIT.done;
+}
+
+/** @throws {RecoveryRefused} also where no check compared the report data, whatever a policy excuses */
+function refuseUnlessAffirmed({ tier, checks }: AttestationResult): void {
+  const isBound = checks.some(({ id, status }) => id === "report_data" && status === "pass");
+  if (tier === "affirming" && isBound) return;
+  throw new RecoveryRefused(
+    tier === "affirming"
+      ? "the evidence is not bound to the key that this request names"
+      : `by this policy the evidence of the request is ${tier}; nothing was wrapped`,
+    {
+      hint:
+        "a request that was altered on its way looks the same: compare it, make a new one, or " +
+        "look at the policy",
+    },
+  );
+}
+
+async function rewrap(
+  request: RecoveryRequest,
+  key: Parameters<typeof rewrapForRecovery>[1],
+): Promise<RecoveryResponse> {
+  try {
+    return await rewrapForRecovery(request, key);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new RecoveryRefused(error.message, { cause: error, hint: error.hint });
+  }
+}
+
+function teeTypeOf(mediaType: string): TeeType {
+  const kinds = ["SGX", "SEV", "TrustZone", "TDX", "NITRO", "SIMULATION"] as const;
+  const found = kinds.find((kind) => EVIDENCE_MEDIA_TYPE[kind] === mediaType);
+  if (found === undefined) {
+    throw new RecoveryRefused(`the request's evidence is of no known kind: "${mediaType}"`);
+  }
+  return found;
+}
