@@ -106,7 +106,9 @@ export function StatusPage(facts: PageFacts): Rendered {
                 <button type="button" hidden>Copy</button>
               </div>
               <p class="soft">
-                Checks the evidence against your policy and ties it to this connection. Node{" "}
+                Checks the evidence against your policy{facts.origin.startsWith("https:")
+                  ? " and compares the TLS key with it"
+                  : "; over plain HTTP nothing ties the connection to the node"}. Node{" "}
                 <code>{facts.enclaveId}</code>, <a href="/api/v1/attestation">attestation</a>.
               </p>
             </section>

@@ -30,9 +30,9 @@ export function liveStatus(deps: ApiDeps): LiveStatus {
     status: health.status,
     problems: health.problems.join("; "),
     sequence: head.sequence.toString(),
-    digest: head.digest.toHex().slice(0, 32),
+    digest: head.digest.toHex().slice(0, 24),
     records: deps.store.stats().liveRecords.toString(),
-    rollback: health.anchored_sequence === null
+    rollback: health.anchored_sequence === null || health.rollback_protection === "none"
       ? health.rollback_protection
       : `${health.rollback_protection}, anchored at ${health.anchored_sequence}`,
     chain: chain.state,
