@@ -16,6 +16,7 @@ import { attestationRoutes } from "./routes/attestation.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
+import { openApiRoutes } from "./routes/openapi.ts";
 import { probeRoutes } from "./routes/probes.ts";
 import { requestRoutes } from "./routes/requests.ts";
 import { statusRoutes } from "./routes/status.ts";
@@ -39,6 +40,7 @@ export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   // Within it: a refusal is noted before a rate may turn it into another answer.
   app.use(auditRefusals(deps));
   statusRoutes(app, deps);
+  openApiRoutes(app, deps);
   healthRoutes(app, deps);
   probeRoutes(app, deps);
   versionRoutes(app, deps);

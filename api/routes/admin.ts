@@ -10,10 +10,8 @@ import {
   readBody,
   requireJson,
 } from "../http.ts";
-import { ADMIN_GROUP } from "../k8s/authorize.ts";
 import { OWN_API_PATHS } from "../k8s/own_paths.ts";
 import { callerOf } from "../middleware/audit.ts";
-import { requireUser } from "../middleware/authenticate.ts";
 import { createAddressLimit } from "../middleware/address_limit.ts";
 import { ApiProblem } from "../problem.ts";
 import { decodeBody } from "../schemas.ts";
@@ -92,11 +90,15 @@ export function adminRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
 
 /** @returns the id of the admin's token; undefined for the simulation's. @throws 401, 403 */
 function requireAdmin(c: ApiContext, deps: ApiDeps): string | undefined {
-  if (!requireUser(c, deps).groups.includes(ADMIN_GROUP)) {
+  const token = bearerToken(c);
+  if (token !== undefined && deps.isAdminToken(token)) return deps.admin.verify(token)?.id;
+  if (token !== undefined && deps.workers.authenticate(token) !== undefined) {
     throw new ApiProblem(403, "not_admin", "only the admin may do this");
   }
-  const token = bearerToken(c);
-  return token === undefined ? undefined : deps.admin.verify(token)?.id;
+  throw new ApiProblem(401, "unauthorized", "the admin's token is missing or not good any more", {
+    hint: "`nautilus admin login` gives one",
+    headers: { "WWW-Authenticate": 'Bearer realm="nautilus"' },
+  });
 }
 
 function adminCaller(c: ApiContext): AdminCaller {
