@@ -1,0 +1,103 @@
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { ConfigError, loadConfig } from "../config.ts";
+import { createRecoveryKeyPair } from "../store/mod.ts";
+import { openTestStore } from "../tests/fakes/test_store.ts";
+import { UsageError } from "./command.ts";
+import {
+  readRecoveryPrivateKey,
+  readRecoveryPublicKeys,
+  reconcileRecoveryKeys,
+  recoveryFingerprint,
+  recoveryPem,
+  requireRecoveryChoice,
+} from "./recovery_keys.ts";
+
+function config(flags: Readonly<Record<string, unknown>>) {
+  return loadConfig({ flags, env: {}, isRoot: true, hostName: "host" });
+}
+
+/** A key pair's files, removed when disposed. */
+async function keyFiles() {
+  const directory = await Deno.makeTempDir({ prefix: "nautilus-keys-" });
+  const pair = await createRecoveryKeyPair();
+  const { privatePem, publicPem } = recoveryPem(pair);
+  await Deno.writeTextFile(`${directory}/recovery.key`, privatePem, { mode: 0o600 });
+  await Deno.writeTextFile(`${directory}/recovery.pub`, publicPem);
+  return {
+    pair,
+    directory,
+    publicPath: `${directory}/recovery.pub`,
+    privatePath: `${directory}/recovery.key`,
+    [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }),
+  };
+}
+
+Deno.test("requireRecoveryChoice() names both ways when neither was chosen", () => {
+  const { message } = assertThrows(() => requireRecoveryChoice(config({})), ConfigError);
+  for (const way of ["--recovery-key", "--no-recovery", "key recovery-init"]) {
+    assertStringIncludes(message, way);
+  }
+  requireRecoveryChoice(config({ noRecovery: true }));
+  requireRecoveryChoice(config({ recoveryKey: "a.pub,b.pub" }));
+  assertThrows(() => config({ recoveryKey: "a.pub", noRecovery: true }), ConfigError, "contradict");
+});
+
+Deno.test("recoveryPem() is read back, the public key out of either file", async () => {
+  await using files = await keyFiles();
+  assertEquals(await readRecoveryPublicKeys([files.publicPath]), [files.pair.publicKey]);
+  const read = await readRecoveryPrivateKey(files.privatePath);
+  assertEquals(read, files.pair);
+});
+
+Deno.test("readRecoveryPublicKeys() refuses private keys, other kinds, repetitions, what is not there", async () => {
+  await using files = await keyFiles();
+  const other = `${files.directory}/other.pub`;
+  const ed25519 = "MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=";
+  await Deno.writeTextFile(
+    other,
+    `-----BEGIN PUBLIC KEY-----\n${ed25519}\n-----END PUBLIC KEY-----\n`,
+  );
+  for (
+    const [paths, says] of [
+      [[files.privatePath], "must never reach a master"],
+      [[other], "X25519 public key"],
+      [[files.publicPath, files.publicPath], "named twice"],
+      [[`${files.directory}/none`], "none"],
+    ] as const
+  ) {
+    await assertRejects(() => readRecoveryPublicKeys(paths), ConfigError, says);
+  }
+});
+
+Deno.test("readRecoveryPrivateKey() refuses a file that others may read, and public keys", async () => {
+  await using files = await keyFiles();
+  await Deno.chmod(files.publicPath, 0o600);
+  await assertRejects(() => readRecoveryPrivateKey(files.publicPath), UsageError, "private key");
+  await Deno.chmod(files.privatePath, 0o640);
+  await assertRejects(() => readRecoveryPrivateKey(files.privatePath), UsageError, "chmod 600");
+});
+
+Deno.test("reconcileRecoveryKeys() refuses every difference that it cannot make good", async () => {
+  await using a = await keyFiles();
+  await using b = await keyFiles();
+  await using store = await openTestStore({ recoveryKeys: [a.pair.publicKey] });
+  const present = [recoveryFingerprint(a.pair.publicKey)];
+  const reconcile = (flags: Readonly<Record<string, unknown>>, mayAdd = false) =>
+    reconcileRecoveryKeys(store, config(flags), mayAdd);
+  assertEquals(await reconcile({}), present);
+  assertEquals(await reconcile({ recoveryKey: a.publicPath }), present);
+  const both = { recoveryKey: `${a.publicPath},${b.publicPath}` };
+  for (
+    const [flags, says] of [
+      [both, "only an authenticated admin may add one"],
+      [{ recoveryKey: b.publicPath }, "cannot take a recovery key away"],
+      [{ noRecovery: true }, "this store has recovery keys"],
+    ] as const
+  ) {
+    await assertRejects(() => reconcile(flags), ConfigError, says);
+  }
+  assertEquals(store.keyStatus().keyringVersion, 1);
+  const added = [...present, recoveryFingerprint(b.pair.publicKey)].sort();
+  assertEquals(await reconcile(both, true), added);
+  assertEquals(await reconcile(both), added);
+});
