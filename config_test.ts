@@ -60,6 +60,13 @@ Deno.test("loadConfig() suggests the right name when a name is misspelt", () => 
 Deno.test("loadConfig() refuses a file that is not an object of known fields", () => {
   assertStringIncludes(refusal({ file: { path: "f", text: "[]" } }), "f: an object is wanted");
   assertStringIncludes(refusal({ file: { path: "f", text: "{" } }), "f: not JSONC");
+  const twice = '{"teeMode": "auto", "teeMode": "simulation"}';
+  assertStringIncludes(refusal({ file: { path: "f", text: twice } }), "stands twice");
+  const overridden = {
+    flags: { listen: "127.0.0.1:1" },
+    file: { path: "f", text: '{"listen":1}' },
+  };
+  assertStringIncludes(refusal(overridden), "f: listen: 1: HOST:PORT");
   const grants = (text: string) => refusal({ file: { path: "f", text: `{"grants": ${text}}` } });
   assertStringIncludes(grants('[{"adress":"0x"}]'), 'unknown field "adress"');
   assertStringIncludes(grants("{}"), "a list of grants");

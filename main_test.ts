@@ -51,6 +51,7 @@ Deno.test("main() refuses unknown, repeated, empty and misplaced flags with 2, n
     [["key", "rotat"], 'unknown action "rotat"'],
     [["store", "get"], "KEY is missing"],
     [["store", "get", "k", "--limit", "many"], '--limit "many"'],
+    [["store", "get", "k", "--limit", "-1"], '--limit "-1"'],
   ];
   for (const [args, text] of cases) {
     const { code, stdout, stderr } = await run(...args);

@@ -78,12 +78,12 @@ export function parseFlags(parseArgs: ParseArgs, args: readonly string[], spec: 
       throw new UsageError(`--${name} takes no value`);
     }
   }
-  const parsed = parseArgs(args, {
+  const parsed = parseArgs(joinDashValues(args, strings), {
     string: [...strings, "_"],
     boolean: switches,
     collect: strings,
     unknown: (arg, key) => {
-      if (key === undefined && !arg.startsWith("-")) return true;
+      if (arg === "-" || (key === undefined && !arg.startsWith("-"))) return true;
       const guess = nearest(arg.replace(/^-+/, "").replace(/=.*/, ""), names);
       throw new UsageError(
         `unknown flag ${arg}` + (guess === undefined ? "" : `; did you mean --${guess}?`),
@@ -110,4 +110,18 @@ export function parseFlags(parseArgs: ParseArgs, args: readonly string[], spec: 
     switches: new Set(switches.filter((name) => parsed[name] === true)),
     positionals,
   };
+}
+
+/** `--limit -1` is a value that looks like a flag: the flag's own check says what is wrong with it. */
+function joinDashValues(args: readonly string[], strings: readonly string[]): readonly string[] {
+  const joined: string[] = [];
+  for (let i = 0; i < args.length; i++) {
+    const [arg = "", next] = [args[i], args[i + 1]];
+    const isFlag = arg.startsWith("--") && strings.includes(arg.slice(2));
+    if (isFlag && next !== undefined && /^-(\d|$)/.test(next)) {
+      joined.push(`${arg}=${next}`);
+      i++;
+    } else joined.push(arg);
+  }
+  return joined;
 }

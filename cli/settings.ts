@@ -1,6 +1,7 @@
 /** From a command's flags and environment to the Config. */
 import { parseArgs } from "@std/cli/parse-args";
-import { type Config, ConfigError, flagName, loadConfig, SETTINGS } from "../config.ts";
+import { type Config, ConfigError, flagName, loadConfig } from "../config.ts";
+import { SETTINGS } from "../config_settings.ts";
 import { type CommandIo, type Flags, type FlagSpec, parseFlags } from "./command.ts";
 
 const CONFIG_STRINGS = SETTINGS.filter(({ env, isSwitch }) => env !== undefined && !isSwitch)

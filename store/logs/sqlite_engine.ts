@@ -8,6 +8,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Bytes } from "../../backends/mod.ts";
 import { StoreError } from "../errors.ts";
+import { checkWal } from "./wal_check.ts";
 import type { CheckpointChange, LogAppend, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
 import { TAG_BYTES } from "../record.ts";
 
@@ -211,6 +212,8 @@ export class SqliteEngine {
       if (append.removals.length > 0) giveBackSpace(database);
       database.exec("COMMIT");
       this.#checkFiles();
+      // Into the file itself: a log that is lost with its side file must not look like a new store.
+      if (append.keyring !== undefined) database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } catch (error) {
       rollBack(database);
       throw error;
@@ -251,6 +254,7 @@ export class SqliteEngine {
       }
       return undefined;
     }
+    checkWal(this.#path + "-wal");
     this.#removesSideFiles = !isThere(this.#path + "-wal") && !isThere(this.#path + "-shm");
     const database = new DatabaseSync(this.#path, { readOnly: true, allowExtension: false });
     try {

@@ -133,6 +133,40 @@ Deno.test("serve refuses a store whose key ring is missing or altered", async ()
   await expectRefusal(altered, ["keyring", "altered"]);
 });
 
+Deno.test("serve never takes a store that lost its -wal for a new one", async () => {
+  await using place = await makePlace();
+  const first = await startMaster(place);
+  const before = await attestation(first.url);
+  assertEquals((await first.end("SIGKILL")).signal, "SIGKILL");
+  await Deno.remove(`${place.data}/store.sqlite-wal`);
+  await using second = await startMaster(place);
+  const after = await attestation(second.url);
+  for (const kept of ["store_id", "identity_key"]) assertEquals(after[kept], before[kept], kept);
+});
+
+Deno.test("serve refuses a -wal that is damaged before acknowledged commits", async () => {
+  await using place = await makePlace();
+  const first = await startMaster(place);
+  const token = /^ {4}token: (\S+)$/m.exec(
+    await Deno.readTextFile(`${place.data}/admin.kubeconfig`),
+  )?.[1];
+  for (let i = 0; i < 5; i++) {
+    const response = await fetch(`${first.url}/api/v1/namespaces/default/configmaps`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: `c${i}` } }),
+    });
+    await response.body?.cancel();
+    assertEquals(response.status, 201);
+  }
+  assertEquals((await first.end("SIGKILL")).signal, "SIGKILL");
+  const wal = `${place.data}/store.sqlite-wal`;
+  const bytes = await Deno.readFile(wal);
+  bytes[7] = (bytes[7] ?? 0) ^ 1;
+  await Deno.writeFile(wal, bytes);
+  await expectRefusal(place, ["-wal", "is damaged"]);
+});
+
 Deno.test("serve refuses a sealing root that others may read", async () => {
   await using place = await usedPlace();
   await Deno.chmod(`${place.data}/simulation/sealing_root`, 0o644);

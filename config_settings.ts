@@ -1,0 +1,194 @@
+/** Every setting: its names in the three places, how text becomes a value, what to say of it. */
+import { parseAdminKey } from "./api/admin/public_key.ts";
+import type { Config } from "./config.ts";
+import {
+  boolean,
+  choice,
+  grants,
+  hex,
+  integer,
+  mist,
+  names,
+  nodeId,
+  optionalListen,
+  parseListen,
+  paths,
+  text,
+  urls,
+} from "./config_values.ts";
+
+/** One setting: its names in the three places, how text becomes a value, and what to say of it. */
+export interface Setting<T> {
+  /** Name in the configuration file; the flag is its kebab-case. */
+  readonly field: keyof Config;
+  readonly env: string | undefined;
+  readonly isSwitch?: boolean;
+  /** `@PATH` in the place of the value: it stands in that file. */
+  readonly mayBeFile?: boolean;
+  readonly help: string;
+  /** @throws {Error} whose message says what would be valid. */
+  parse(value: unknown): T;
+}
+
+/** Every setting, in the order of `--help`. */
+export const SETTINGS: readonly Setting<unknown>[] = [
+  {
+    field: "teeMode",
+    env: "TEE_MODE",
+    help: "simulation | production | auto (default: auto, which takes what hardware there is)",
+    parse: choice("simulation", "production", "auto"),
+  },
+  {
+    field: "dataDir",
+    env: "NAUTILUS_DATA_DIR",
+    help: "where the sealed store rests (default: /var/lib/nautilus as root)",
+    parse: text,
+  },
+  {
+    field: "runtimeDir",
+    env: "NAUTILUS_RUNTIME_DIR",
+    help: "sockets and endpoints.json, 0700 (default: /run/nautilus as root; simulation: DATA/run)",
+    parse: text,
+  },
+  {
+    field: "listen",
+    env: "NAUTILUS_LISTEN",
+    help: "plain HTTP (default: 127.0.0.1:8080; port 0: any)",
+    parse: parseListen,
+  },
+  {
+    field: "tlsListen",
+    env: "NAUTILUS_TLS_LISTEN",
+    help: "HTTPS (default: 127.0.0.1:6443; off: none)",
+    parse: optionalListen,
+  },
+  {
+    field: "tlsNames",
+    env: "NAUTILUS_TLS_NAMES",
+    help: "more names and addresses for the TLS certificate, separated by commas",
+    parse: names,
+  },
+  {
+    field: "etcdListen",
+    env: "NAUTILUS_ETCD_LISTEN",
+    help: "etcd v3 listener, or off (default: off)",
+    parse: optionalListen,
+  },
+  {
+    field: "etcdCertFile",
+    env: "NAUTILUS_ETCD_CERT_FILE",
+    help: "PEM certificate of the etcd listener (default: of the master's own CA)",
+    parse: text,
+  },
+  {
+    field: "etcdKeyFile",
+    env: "NAUTILUS_ETCD_KEY_FILE",
+    help: "its PEM key",
+    parse: text,
+  },
+  {
+    field: "etcdClientCaFile",
+    env: "NAUTILUS_ETCD_CLIENT_CA_FILE",
+    help: "PEM of the CA whose clients may connect",
+    parse: text,
+  },
+  {
+    field: "anchorFile",
+    env: "NAUTILUS_ANCHOR_FILE",
+    help: "a file on another medium that notices an older store put back by accident",
+    parse: text,
+  },
+  {
+    field: "nodeId",
+    env: "NAUTILUS_NODE_ID",
+    help: "name of this master in logs (default: the host name)",
+    parse: nodeId,
+  },
+  {
+    field: "contractAddress",
+    env: "CONTRACT_ADDRESS",
+    help: "package id of k8s_gateway on Sui, 0x and 64 hex digits",
+    parse: hex(32, "0x"),
+  },
+  {
+    field: "suiEndpoints",
+    env: "SUI_RPC_ENDPOINT",
+    help: "gRPC endpoint of a Sui full node (URL; several: separated by commas)",
+    parse: urls,
+  },
+  {
+    field: "suiRegistry",
+    env: "NAUTILUS_SUI_REGISTRY",
+    help: "object id of the shared WorkerRegistry, 0x and 64 hex digits",
+    parse: hex(32, "0x"),
+  },
+  {
+    field: "clusterId",
+    env: "NAUTILUS_CLUSTER_ID",
+    help: "32 hex digits; tokens of another cluster are refused (default: the registry's own)",
+    parse: hex(16, ""),
+  },
+  {
+    field: "minimumStakeMist",
+    env: "NAUTILUS_MIN_STAKE_MIST",
+    help: "least stake that admits a worker, in MIST (default: 1000000000, 1 SUI)",
+    parse: mist,
+  },
+  {
+    field: "policies",
+    env: "NAUTILUS_POLICIES",
+    help: "appraisal policies of POST /api/v1/verify (files, separated by commas; sealed)",
+    parse: paths,
+  },
+  {
+    field: "legacyBearerTokens",
+    env: "NAUTILUS_LEGACY_BEARER_TOKENS",
+    isSwitch: true,
+    help: "accept the bare string seal_0x… (ids are public: anybody can present one)",
+    parse: boolean,
+  },
+  {
+    field: "adminKey",
+    env: "NAUTILUS_ADMIN_KEY",
+    mayBeFile: true,
+    help: "the admin's Ed25519 public key: base64 SPKI, PEM, ssh-ed25519 line, or @FILE (sealed)",
+    parse: parseAdminKey,
+  },
+  {
+    field: "grants",
+    env: undefined,
+    help: "what chain addresses may do (configuration file only)",
+    parse: grants,
+  },
+  {
+    field: "sealPolicy",
+    env: "NAUTILUS_SEAL_POLICY",
+    help: "measurement | signer | default (measurement; the simulation: signer)",
+    parse: choice("measurement", "signer", "default"),
+  },
+  {
+    field: "recoveryKey",
+    env: "NAUTILUS_RECOVERY_KEYS",
+    help: "public keys of `key recovery-init` that bring the store back elsewhere (files, commas)",
+    parse: paths,
+  },
+  {
+    field: "noRecovery",
+    env: "NAUTILUS_NO_RECOVERY",
+    isSwitch: true,
+    help: "make a production store that is lost with its TEE",
+    parse: boolean,
+  },
+  {
+    field: "logLevel",
+    env: "LOG_LEVEL",
+    help: "debug | info | warn | error (default: info)",
+    parse: choice("debug", "info", "warn", "error"),
+  },
+  {
+    field: "heartbeatTimeoutSeconds",
+    env: "NAUTILUS_HEARTBEAT_TIMEOUT_SECONDS",
+    help: "a worker silent for longer is lost (default: 90)",
+    parse: integer(1, 86_400, "seconds"),
+  },
+];
