@@ -40,6 +40,16 @@ async function overview(): Promise<string> {
 
 /** Runs one command line. Every failure ends here as one message and an exit code. */
 export async function main(io: CommandIo): Promise<ExitCode> {
+  try {
+    return await dispatch(io);
+  } catch (error) {
+    // Whatever had no command yet: standard output that cannot be written, above all.
+    io.stderr(describeFailure("", error));
+    return exitCodeOf(error);
+  }
+}
+
+async function dispatch(io: CommandIo): Promise<ExitCode> {
   const [name, ...args] = io.args;
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     io.stdout(await overview());
@@ -75,7 +85,7 @@ function exitCodeOf(error: unknown): ExitCode {
 
 /** The error, its causes, and what an operator can do. Stack traces are for developers. */
 function describeFailure(command: string, error: unknown): string {
-  const lines = [`nautilus ${command}: ${messageOf(error)}`];
+  const lines = [`nautilus${command === "" ? "" : ` ${command}`}: ${messageOf(error)}`];
   for (let at = error; at instanceof Error; at = at.cause) {
     if (at.cause instanceof Error && !lines.at(-1)?.includes(at.cause.message)) {
       lines.push(`  because: ${messageOf(at.cause)}`);

@@ -49,6 +49,11 @@ async function serve(
     refuse(outgoing, "the request target must be a path");
     return;
   }
+  // The URL parser would resolve them, and another path than the one that was named would answer.
+  if (/(?:^|\/)(?:\.|%2e){1,2}(?:\/|$)/i.test(target.split("?", 1)[0] ?? "")) {
+    refuse(outgoing, "the request target has a dot segment");
+    return;
+  }
   let request: Request;
   try {
     request = toRequest(incoming, target);

@@ -28,6 +28,7 @@ export async function openEtcdListener(options: {
   /** Exists, 0700. */
   readonly runtimeDir: string;
   readonly authority: EtcdAuthority;
+  readonly maxConnections: number;
 }): Promise<EtcdListener | undefined> {
   const { config, node, authority } = options;
   const { tee, store } = node;
@@ -49,6 +50,7 @@ export async function openEtcdListener(options: {
     listeners,
     storage: { sizeBytes: node.sizeBytes },
     memberName: config.nodeId,
+    maxConnections: options.maxConnections,
   });
   return { server, address: server.addresses.find((address) => address.kind === "tls") };
 }

@@ -25,6 +25,7 @@ export async function openListeners(
   config: Config,
   node: Pick<OpenNode, "tee" | "tls">,
   log: Logger,
+  maxConnections: number,
 ): Promise<Listeners> {
   const { tee, tls } = node;
   await using undo = new AsyncDisposableStack();
@@ -35,7 +36,7 @@ export async function openListeners(
     const server = await listen(app, {
       ...address,
       tls: credentials,
-      limits: DEFAULT_SERVER_LIMITS,
+      limits: { ...DEFAULT_SERVER_LIMITS, maxConnections },
       log,
     });
     undo.defer(() => server.close(0).then(() => {}));

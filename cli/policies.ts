@@ -2,7 +2,10 @@
 import type { Policy } from "../backends/policy/mod.ts";
 import type { VerifyServiceDeps } from "../backends/verify_request.ts";
 import { ConfigError } from "../config.ts";
+import { readBounded } from "./bounded_read.ts";
 import { VERSION } from "../version.ts";
+
+const MAX_POLICY_BYTES = 1 << 20;
 
 /** A policy's text, as it was when the configuration was sealed. */
 export interface SealedPolicy {
@@ -22,7 +25,9 @@ export async function readPolicies(paths: readonly string[]): Promise<readonly S
     let text: string;
     let policy: Policy;
     try {
-      text = await Deno.readTextFile(path);
+      text = new TextDecoder("utf-8", { fatal: true }).decode(
+        await readBounded(path, MAX_POLICY_BYTES),
+      );
       policy = parsePolicy(text);
     } catch (cause) {
       throw new ConfigError(`--policies: ${path}: ${(cause as Error).message}`, { cause });

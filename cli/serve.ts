@@ -35,6 +35,7 @@ import {
   runtimeDirectory,
 } from "./runtime_files.ts";
 import { replaceAdminKey } from "./sealed_config.ts";
+import { connectionBudget, readLimits } from "./connection_budget.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 import { createSteps } from "./steps.ts";
 import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
@@ -185,16 +186,25 @@ async function runMaster(
     stopping: () => stop.requested,
     limits: tee.kind === "SIMULATION" ? SIMULATION_LIMITS : DEFAULT_LIMITS,
   });
+  const budget = connectionBudget(await readLimits());
   const listeners = await step(
     "api",
-    () => openListeners(app, config, node, log),
+    () => openListeners(app, config, node, log, budget.http),
     ({ plain, tls }) => ({ ...(plain && { url: plain.url }), ...(tls && { tls_url: tls.url }) }),
   );
   const runtimeDir = runtimeDirectory(config, io);
   await makePrivateDirectory(runtimeDir);
   const etcd = await step(
     "etcd",
-    () => openEtcdListener({ config, node, log, runtimeDir, authority: etcdAuthority }),
+    () =>
+      openEtcdListener({
+        config,
+        node,
+        log,
+        runtimeDir,
+        authority: etcdAuthority,
+        maxConnections: budget.etcd,
+      }),
     (opened) => ({ addresses: opened?.server.addresses ?? [] }),
   );
   await using _etcd = etcd?.server;

@@ -1,9 +1,11 @@
 /** From a command's flags and environment to the Config. */
+import { readBounded } from "./bounded_read.ts";
 import { parseArgs } from "@std/cli/parse-args";
 import { type Config, ConfigError, flagName, loadConfig } from "../config.ts";
 import { SETTINGS } from "../config_settings.ts";
 import { type CommandIo, type Flags, type FlagSpec, parseFlags } from "./command.ts";
 
+const MAX_CONFIG_BYTES = 1 << 20;
 const CONFIG_STRINGS = SETTINGS.filter(({ env, isSwitch }) => env !== undefined && !isSwitch)
   .map(({ field }) => flagName(field));
 const CONFIG_SWITCHES = SETTINGS.filter(({ isSwitch }) => isSwitch).map(({ field }) =>
@@ -67,7 +69,9 @@ export async function loadSettings(
 
 async function readConfigFile(path: string): Promise<string> {
   try {
-    return await Deno.readTextFile(path);
+    return new TextDecoder("utf-8", { fatal: true }).decode(
+      await readBounded(path, MAX_CONFIG_BYTES),
+    );
   } catch (cause) {
     throw new ConfigError(`--config ${path}: ${(cause as Error).message}`, { cause });
   }

@@ -1,4 +1,5 @@
 /** Files of `nautilus verify` and `nautilus policy init`, read and sorted by content. */
+import { readBounded } from "./bounded_read.ts";
 import { type Classified, classify, evidenceBytes } from "../backends/evidence_kind.ts";
 import type { Bytes, Endorsement, TeeType } from "../backends/mod.ts";
 import { UsageError } from "./command.ts";
@@ -127,7 +128,7 @@ export async function readOne(reader: Pick<FileReader, "readFile">, path: string
 /** The disk itself. */
 export function diskReader(): FileReader {
   return {
-    readFile: (path) => Deno.readFile(path),
+    readFile: (path) => readBounded(path, MAX_FILE_BYTES),
     async listFolder(path) {
       try {
         if (!(await Deno.stat(path)).isDirectory) return undefined;

@@ -1,5 +1,5 @@
 /** Bodies of Kubernetes requests: JSON or YAML, one document, plain data only. */
-import { parseAllDocuments } from "yaml";
+import { isNode, isScalar, parseAllDocuments, visit } from "yaml";
 import { decodeJson, decodeUtf8, MAX_JSON_DEPTH } from "../json.ts";
 import { ApiProblem } from "../problem.ts";
 import { StatusError } from "./status.ts";
@@ -64,7 +64,7 @@ function decodeYaml(bytes: Uint8Array): unknown {
       version: "1.2",
       schema: "core",
       strict: true,
-      uniqueKeys: true,
+      uniqueKeys: false, // quadratic there; requireUniqueKeys() is not
       merge: false,
       logLevel: "silent",
       stringKeys: true,
@@ -82,6 +82,7 @@ function decodeYaml(bytes: Uint8Array): unknown {
     ) {
       throw invalid("tags are not accepted");
     }
+    requireUniqueKeys(document.contents);
     value = document.toJS({ maxAliasCount: MAX_YAML_ALIASES });
   } catch (cause) {
     if (cause instanceof ApiProblem) throw cause;
@@ -90,6 +91,24 @@ function decodeYaml(bytes: Uint8Array): unknown {
   }
   requirePlain(value);
   return value;
+}
+
+/** @throws {ApiProblem} 400 naming a key that stands twice in one map */
+function requireUniqueKeys(root: unknown): void {
+  visit(isNode(root) ? root : null, {
+    Map(_key, map) {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        const name = isScalar(key) ? key.value : key;
+        if (seen.has(name)) {
+          throw new ApiProblem(400, "duplicate_field", `field "${String(name)}" stands twice`, {
+            field: String(name),
+          });
+        }
+        seen.add(name);
+      }
+    },
+  });
 }
 
 /** JSON's own types only, bounded in depth. @throws {ApiProblem} 400 */
