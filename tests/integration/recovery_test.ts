@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { createHash } from "node:crypto";
+import { spawnFakeNode } from "../fakes/sui/spawn.ts";
 import {
   asRecord,
   type Finished,
@@ -42,6 +43,43 @@ async function adminStatus(url: string, token: string): Promise<number> {
   });
   await response.body?.cancel();
   return response.status;
+}
+
+async function post(
+  url: string,
+  body: Readonly<Record<string, unknown>>,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<{ readonly status: number; readonly body: Readonly<Record<string, unknown>> }> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify({
+      timestamp: Math.floor(Date.now() / 1000),
+      ...body,
+    }),
+  });
+  return { status: response.status, body: asRecord(await response.json()) };
+}
+
+/** Registers a worker by its token; returns its session. */
+async function session(url: string, nodeId: string, token: string): Promise<string> {
+  const { status, body } = await post(`${url}/api/v1/register-worker`, {
+    node_id: nodeId,
+    seal_token: `seal_${token}`,
+  });
+  assertEquals(status, 200, JSON.stringify(body));
+  return String(body["session_token"]);
+}
+
+async function heartbeatStatus(url: string, nodeId: string, token: string): Promise<number> {
+  const { status } = await post(`${url}/api/v1/nodes/heartbeat`, {
+    node_id: nodeId,
+    stake_status: "active",
+    stake_amount: 5_000_000_000,
+    running_pods: 0,
+    resource_usage: { cpu_percent: 3, memory_percent: 12, disk_percent: 40 },
+  }, { "x-seal-token": token });
+  return status;
 }
 
 interface KeyStatus {
@@ -98,11 +136,24 @@ Deno.test("a recovery drill: the store opens on another TEE by the operator's ke
   const again = await done(runBinary(old, ["key", "recovery-init", "--out", keys]), 2);
   assertStringIncludes(again.stderr, "is there already");
 
-  const env = { NAUTILUS_RECOVERY_KEYS: `${keys}/recovery.pub` };
+  await using chain = await spawnFakeNode();
+  const token = async (nodeId: string) => {
+    const stake = { owner: `0x${"ab".repeat(32)}`, stake_amount: "5000000000" };
+    return String((await chain.control("token", { ...stake, node_id: nodeId }))["token_id"]);
+  };
+  const env = {
+    NAUTILUS_RECOVERY_KEYS: `${keys}/recovery.pub`,
+    CONTRACT_ADDRESS: chain.packageId,
+    SUI_RPC_ENDPOINT: chain.url,
+    NAUTILUS_SUI_REGISTRY: chain.registryId,
+    NAUTILUS_LEGACY_BEARER_TOKENS: "true",
+  };
   const first = await startMaster(old, [], env);
   const before = await attested(first.url);
   const oldToken = await adminToken(old);
   assertEquals(await adminStatus(first.url, oldToken), 200);
+  const oldSession = await session(first.url, "worker-1", await token("worker-1"));
+  assertEquals(await heartbeatStatus(first.url, "worker-1", oldSession), 200);
   assertEquals((await first.end("SIGTERM")).code, 0);
   await done(runBinary(old, ["store", "put", "kept", "as it was"]));
   const original = await keyStatus(old);
@@ -212,6 +263,9 @@ Deno.test("a recovery drill: the store opens on another TEE by the operator's ke
   assertNotEquals(newToken, oldToken);
   assertEquals(await adminStatus(second.url, newToken), 200);
   assertEquals(await adminStatus(second.url, oldToken), 401);
+  assertEquals(await heartbeatStatus(second.url, "worker-1", oldSession), 401);
+  const newSession = await session(second.url, "worker-2", await token("worker-2"));
+  assertEquals(await heartbeatStatus(second.url, "worker-2", newSession), 200);
   assertEquals((await second.end("SIGTERM")).code, 0);
 
   // The old TEE is out: its seal is gone from the recovered store.
