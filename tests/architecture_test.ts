@@ -19,9 +19,7 @@ const MAX_TEST_LINES = 700;
 const KNOWN_LONG: Readonly<Record<string, number>> = {
   "api/etcd/http2/connection.ts": 568,
   "api/workers.ts": 589,
-  "config.ts": 402,
   "store/load.ts": 480,
-  "store/logs/sqlite_engine.ts": 442,
   "store/store.ts": 543,
 };
 

@@ -16,7 +16,7 @@ async function snapshot(folder: string, base = folder): Promise<Record<string, s
   for await (const entry of Deno.readDir(folder)) {
     const path = `${folder}/${entry.name}`;
     if (entry.isDirectory) Object.assign(files, await snapshot(path, base));
-    else if (entry.name !== "master.lock") {
+    else if (entry.isFile && entry.name !== "master.lock") {
       const digest = createHash("sha256").update(await Deno.readFile(path)).digest("hex");
       files[path.slice(base.length)] = `${(await Deno.stat(path)).mode} ${digest}`;
     }

@@ -11,6 +11,7 @@ const BUILT = new URL("dist/test/nautilus", ROOT);
 const SOURCES = [
   "main.ts",
   "config.ts",
+  "config_settings.ts",
   "config_values.ts",
   "version.ts",
   "deno.json",
