@@ -311,6 +311,13 @@ async function demo(narrator: Narrator, binary: string, directory: string): Prom
     );
   }
 
+  const printed = [first.running, second.running, running1, running2].map((one) => one.output());
+  const wallet = (await Deno.readTextFile(worker1.keyFile)).trim();
+  narrator.check(
+    "nothing that master or workers printed holds a session, a wallet key or the planted value",
+    !printed.some((text) => [session, wallet, PLANTED].some((needle) => text.includes(needle))),
+  );
+
   narrator.step("SIGTERM");
   running1.kill("SIGTERM");
   const left = await running1.status;

@@ -24,6 +24,8 @@ import { FakeGateway, MIST_PER_SUI } from "./sui/gateway.ts";
 import { MemoryLedger } from "./sui/memory_ledger.ts";
 import { ed25519Wallet, type Wallet } from "./sui/wallets.ts";
 
+const UNLIMITED = { perSecond: 1e9, burst: 1e9 };
+
 export interface ProtocolWorker {
   readonly nodeId: string;
   readonly wallet: Wallet;
@@ -54,6 +56,8 @@ export interface ProtocolWorld extends AsyncDisposable {
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>;
   challenge(worker: ProtocolWorker): Promise<AdmissionChallenge>;
   prove(worker: ProtocolWorker, challenge: AdmissionChallenge): Promise<AdmissionProof>;
+  /** The body of `register-worker`. */
+  registration(proof: AdmissionProof): Record<string, unknown>;
   register(proof: AdmissionProof): Promise<Answer>;
   /** Challenge, proof, registration. */
   join(worker: ProtocolWorker): Promise<Answer>;
@@ -91,7 +95,10 @@ export function heartbeatBody(nodeId: string): string {
   });
 }
 
-export async function protocolWorld(): Promise<ProtocolWorld> {
+/** @param options `unlimited`: no rates, for benchmarks. */
+export async function protocolWorld(
+  options: { readonly unlimited?: boolean } = {},
+): Promise<ProtocolWorld> {
   const store = await memoryStore();
   const base = await testApi({ store });
   const { time } = base;
@@ -163,7 +170,9 @@ export async function protocolWorld(): Promise<ProtocolWorld> {
       ...base.deps,
       workers,
       admissions,
-      limits: { ...DEFAULT_LIMITS },
+      limits: options.unlimited === true
+        ? { ...DEFAULT_LIMITS, challenges: UNLIMITED, registrations: UNLIMITED }
+        : DEFAULT_LIMITS,
     });
     return { workers, app, executor, validator: real };
   }
@@ -258,19 +267,19 @@ export async function protocolWorld(): Promise<ProtocolWorld> {
         nodeKey: worker,
         nowMs: time.now,
       }),
-    register: (proof) =>
-      world.post("/api/v1/register-worker", {
-        node_id: proof.nodeId,
-        seal_token: `seal_${proof.tokenId}`,
-        timestamp: 1,
-        proof: {
-          address: proof.address,
-          node_key: proof.nodeKey.toBase64(),
-          challenge: proof.challenge.toHex(),
-          wallet_signature: proof.walletSignature,
-          node_signature: proof.nodeSignature.toBase64(),
-        },
-      }),
+    registration: (proof) => ({
+      node_id: proof.nodeId,
+      seal_token: `seal_${proof.tokenId}`,
+      timestamp: 1,
+      proof: {
+        address: proof.address,
+        node_key: proof.nodeKey.toBase64(),
+        challenge: proof.challenge.toHex(),
+        wallet_signature: proof.walletSignature,
+        node_signature: proof.nodeSignature.toBase64(),
+      },
+    }),
+    register: (proof) => world.post("/api/v1/register-worker", world.registration(proof)),
     join: async (worker) =>
       await world.register(await world.prove(worker, await world.challenge(worker))),
     async beat(worker, session, sequence) {
