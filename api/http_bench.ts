@@ -2,6 +2,7 @@
 import { Agent, request as httpRequest } from "node:http";
 import { type BenchSpec, registerWithDeno } from "../tests/bench/harness.ts";
 import { ADMIN_TOKEN, SEAL_TOKEN, type TestApi, testApi } from "../tests/fakes/api.ts";
+import { simulatedAttestor } from "../tests/fakes/simulated_attestor.ts";
 import { DEFAULT_LIMITS } from "./deps.ts";
 import { DEFAULT_SERVER_LIMITS, listen } from "./server.ts";
 
@@ -53,8 +54,10 @@ function overLoopback(
     inFlight: 32,
     ...more,
     async setup() {
+      const folder = await Deno.makeTempDir();
       const api = await testApi({
         grants: [],
+        attestor: await simulatedAttestor(folder),
         deps: {
           limits: {
             ...DEFAULT_LIMITS,
@@ -80,6 +83,7 @@ function overLoopback(
           agent.destroy();
           await server.close(100);
           await api[Symbol.asyncDispose]();
+          await Deno.remove(folder, { recursive: true });
         },
       };
     },
@@ -104,6 +108,14 @@ export const benches: readonly BenchSpec[] = [
     "GET /health",
     () => Promise.resolve(() => ({ method: "GET", path: "/health", expect: 200 })),
   ),
+  overLoopback("GET attestation, new nonce each", () => {
+    let i = 0;
+    return Promise.resolve(() => ({
+      method: "GET",
+      path: `/api/v1/attestation?nonce=${(++i).toString(16).padStart(32, "0")}`,
+      expect: 200,
+    }));
+  }),
   overLoopback("POST register-worker, decision cached", (api) => {
     api.validator.admit(SEAL_TOKEN, { nodeId: NODE });
     return Promise.resolve(() => ({
