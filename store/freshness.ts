@@ -108,7 +108,7 @@ export class Freshness {
     const by = head?.anchoredBy ?? 0;
     if ((by & ANCHORED.record) !== 0 && this.#held.length === 0) {
       throw new StoreError("rollback", "this store has an anchor record, none was given", {
-        hint: "name the anchor again (--anchor), or restore the store to begin without one",
+        hint: "name the anchor again (--anchor-file), or restore the store to begin without one",
       });
     }
   }

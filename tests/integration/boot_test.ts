@@ -249,6 +249,19 @@ Deno.test("serve stops on SIGTERM and SIGINT with 0, and takes its endpoints wit
   }
 });
 
+Deno.test("serve with an anchor file ends cleanly, and refuses an older copy of its store", async () => {
+  await using place = await makePlace();
+  const env = { NAUTILUS_ANCHOR_FILE: `${place.home}/anchor` };
+  assertEquals((await (await startMaster(place, [], env)).end("SIGTERM")).code, 0);
+  const older = await Deno.readFile(`${place.data}/store.sqlite`);
+  const second = await startMaster(place, [], env);
+  const health = asRecord(await (await fetch(`${second.url}/health`)).json());
+  assertEquals(health["rollback_protection"], "accident");
+  assertEquals((await second.end("SIGTERM")).code, 0);
+  await Deno.writeFile(`${place.data}/store.sqlite`, older);
+  await expectRefusal(place, ["older"], env);
+});
+
 Deno.test("serve writes kubeconfig and endpoints for their owner only", async () => {
   await using place = await makePlace();
   await using master = await startMaster(place, [], { NAUTILUS_TLS_LISTEN: "off" });
