@@ -4,6 +4,7 @@
  */
 import * as v from "valibot";
 import { EVIDENCE_MEDIA_TYPE } from "../attestation.ts";
+import { decodeBackendConfig } from "../backend_config.ts";
 import { BackendError } from "../errors.ts";
 import { createCachedAttester } from "../evidence_cache.ts";
 import { openIoctlDevice, type SpawnWorker } from "../ffi/device.ts";
@@ -102,16 +103,8 @@ export function createNitroFactory(deps: NitroBackendDeps): BackendFactory {
     securityLevel: 3,
     probe: () => probeNitro(deps.host),
     async open(config) {
-      const result = v.safeParse(ConfigSchema, config ?? {});
-      if (!result.success) {
-        const [issue] = result.issues;
-        throw new BackendError(
-          "config_invalid",
-          `NITRO configuration, ${v.getDotPath(issue) ?? "as a whole"}: ${issue.message}`,
-          { kind: "NITRO" },
-        );
-      }
-      const path = result.output.device;
+      const decoded = decodeBackendConfig("NITRO", ConfigSchema, config ?? {});
+      const path = decoded.device;
       const { spawnWorker, clock } = deps;
       const device = createNsmDevice(await openIoctlDevice({ kind: "NITRO", path, spawnWorker }));
       try {

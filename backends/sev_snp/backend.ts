@@ -1,6 +1,7 @@
 /** AMD SEV-SNP from inside the guest: reports, derived keys for sealing, both by the firmware. */
 import * as v from "valibot";
 import { EVIDENCE_MEDIA_TYPE } from "../attestation.ts";
+import { decodeBackendConfig } from "../backend_config.ts";
 import { BackendError } from "../errors.ts";
 import { createCachedAttester } from "../evidence_cache.ts";
 import { openIoctlDevice, type SpawnWorker } from "../ffi/device.ts";
@@ -90,14 +91,8 @@ const ConfigSchema = v.strictObject({
 });
 
 function decodeConfig(config: unknown): SevSnpConfig {
-  const result = v.safeParse(ConfigSchema, config ?? {});
-  if (result.success) return { ...result.output, vmpl: result.output.vmpl };
-  const [issue] = result.issues;
-  throw new BackendError(
-    "config_invalid",
-    `SEV configuration, ${v.getDotPath(issue) ?? "as a whole"}: ${issue.message}`,
-    { kind: "SEV" },
-  );
+  const decoded = decodeBackendConfig("SEV", ConfigSchema, config ?? {});
+  return { ...decoded, vmpl: decoded.vmpl };
 }
 
 type ReportSource = (userData: Bytes) => Promise<SnpGuestReport>;

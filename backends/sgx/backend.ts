@@ -1,5 +1,6 @@
 /** Intel SGX: the whole program inside Gramine, or a key helper enclave through libsgx_urts. */
 import * as v from "valibot";
+import { decodeBackendConfig } from "../backend_config.ts";
 import { BackendError } from "../errors.ts";
 import type { BackendFactory, Bytes, ProbeResult } from "../mod.ts";
 import { notLanded } from "../not_landed.ts";
@@ -72,16 +73,8 @@ export function createSgxFactory(deps: SgxBackendDeps): BackendFactory {
     securityLevel: 3,
     probe,
     async open(config) {
-      const result = v.safeParse(ConfigSchema, config ?? {});
-      if (!result.success) {
-        const [issue] = result.issues;
-        throw new BackendError(
-          "config_invalid",
-          `SGX configuration, ${v.getDotPath(issue) ?? "as a whole"}: ${issue.message}`,
-          { kind: "SGX" },
-        );
-      }
-      const { attestation } = result.output;
+      const decoded = decodeBackendConfig("SGX", ConfigSchema, config ?? {});
+      const { attestation } = decoded;
       const type = (await deps.host.readText(`${attestation}/attestation_type`))?.trim();
       // The other way, a helper enclave through libsgx_urts, is found and not yet used.
       if (type === undefined) throw notLanded("SGX", await probe());

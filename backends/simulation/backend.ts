@@ -5,6 +5,7 @@
 import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject, sign } from "node:crypto";
 import * as v from "valibot";
 import { EVIDENCE_MEDIA_TYPE } from "../attestation.ts";
+import { decodeBackendConfig } from "../backend_config.ts";
 import { BackendError } from "../errors.ts";
 import type {
   Attester,
@@ -52,17 +53,6 @@ const ConfigSchema = v.strictObject({
   dataDir: v.pipe(v.string(), v.minLength(1)),
   create: v.boolean(),
 });
-
-function decodeConfig(config: unknown): SimulationConfig {
-  const result = v.safeParse(ConfigSchema, config);
-  if (result.success) return result.output;
-  const [issue] = result.issues;
-  throw new BackendError(
-    "config_invalid",
-    `simulation configuration, ${v.getDotPath(issue) ?? "as a whole"}: ${issue.message}`,
-    { kind: "SIMULATION" },
-  );
-}
 
 /** PKCS #8 of an Ed25519 seed up to the seed (RFC 8410, 7). */
 const PKCS8_PREFIX = Uint8Array.fromHex("302e020100300506032b657004220420");
@@ -244,7 +234,7 @@ export function createSimulationFactory(deps: SimulationDeps): BackendFactory {
         reason: "the simulation runs anywhere, and protects nothing",
       }),
     async open(config) {
-      const { dataDir, create } = decodeConfig(config);
+      const { dataDir, create } = decodeBackendConfig("SIMULATION", ConfigSchema, config);
       const folder = `${dataDir.replace(/\/+$/, "")}/simulation`;
       const root = await openSealingRoot(folder, create, deps.random);
       return new SimulationBackend(folder, root, deps);

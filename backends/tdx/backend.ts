@@ -4,6 +4,7 @@
  */
 import * as v from "valibot";
 import { EVIDENCE_MEDIA_TYPE } from "../attestation.ts";
+import { decodeBackendConfig } from "../backend_config.ts";
 import { BackendError } from "../errors.ts";
 import { createCachedAttester } from "../evidence_cache.ts";
 import { type IoctlDevice, openIoctlDevice, type SpawnWorker } from "../ffi/device.ts";
@@ -174,16 +175,8 @@ export function createTdxFactory(deps: TdxBackendDeps): BackendFactory {
     securityLevel: 3,
     probe: () => probeTdx(deps.host),
     async open(config) {
-      const result = v.safeParse(ConfigSchema, config ?? {});
-      if (!result.success) {
-        const [issue] = result.issues;
-        throw new BackendError(
-          "config_invalid",
-          `TDX configuration, ${v.getDotPath(issue) ?? "as a whole"}: ${issue.message}`,
-          { kind: "TDX" },
-        );
-      }
-      const { device: path, tsm: tsmPath, eventLog } = result.output;
+      const decoded = decodeBackendConfig("TDX", ConfigSchema, config ?? {});
+      const { device: path, tsm: tsmPath, eventLog } = decoded;
       const { random, spawnWorker, clock } = deps;
       await using device = await openIoctlDevice({ kind: "TDX", path, spawnWorker });
       const { mrTd } = await localReport(device, random(64));
