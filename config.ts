@@ -5,7 +5,7 @@
 import { parse as parseJsonc } from "@std/jsonc";
 import { repeatedKey } from "./backends/policy/jsonc_keys.ts";
 import { type Setting, SETTINGS } from "./config_settings.ts";
-import type { GrantSetting, ListenAddress } from "./config_values.ts";
+import type { GrantSetting, ListenAddress, Retention } from "./config_values.ts";
 
 /** A setting that cannot be used. Exit code 2. */
 export class ConfigError extends Error {
@@ -30,6 +30,10 @@ export interface Config {
   readonly etcdCertFile: string | undefined;
   readonly etcdKeyFile: string | undefined;
   readonly etcdClientCaFile: string | undefined;
+  /** 0: no quota. */
+  readonly etcdQuotaBackendBytes: number;
+  readonly etcdAutoCompactionMode: "periodic" | "revision";
+  readonly etcdAutoCompactionRetention: Retention;
   /** A file on another medium that tells a store put back by accident. */
   readonly anchorFile: string | undefined;
   readonly nodeId: string;
@@ -167,7 +171,17 @@ export function loadConfig(sources: ConfigSources): Config {
   if (values["noRecovery"] === true && given.has("recoveryKey")) {
     throw new ConfigError("--recovery-key and --no-recovery contradict each other: give one");
   }
-  return Object.freeze({ ...defaults(sources), ...values, given });
+  const config: Config = Object.freeze({ ...defaults(sources), ...values, given });
+  if (
+    config.etcdAutoCompactionMode === "revision" &&
+    config.etcdAutoCompactionRetention.kind === "duration"
+  ) {
+    throw new ConfigError(
+      "--etcd-auto-compaction-mode=revision keeps a number of revisions: " +
+        "--etcd-auto-compaction-retention is a duration",
+    );
+  }
+  return config;
 }
 
 /**
@@ -213,6 +227,9 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     nodeId: safeName.replace(/[^a-z0-9]+$/, "") || "nautilus",
     contractAddress: undefined,
     suiEndpoints: [],
+    etcdQuotaBackendBytes: 2 * 1024 ** 3,
+    etcdAutoCompactionMode: "periodic",
+    etcdAutoCompactionRetention: { kind: "count", count: 0 },
     suiRegistry: undefined,
     clusterId: undefined,
     minimumStakeMist: 1_000_000_000n,

@@ -11,9 +11,11 @@ import {
   names,
   nodeId,
   optionalListen,
+  optionalBytes,
   parseListen,
   paths,
   text,
+  retention,
   urls,
 } from "./config_values.ts";
 
@@ -93,6 +95,24 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     parse: text,
   },
   {
+  {
+    field: "etcdQuotaBackendBytes",
+    env: "NAUTILUS_ETCD_QUOTA_BACKEND_BYTES",
+    help: "bytes on disk that raise etcd's NOSPACE alarm, or off (default: 2147483648, 2 GiB)",
+    parse: optionalBytes(1_048_576),
+  },
+  {
+    field: "etcdAutoCompactionMode",
+    env: "NAUTILUS_ETCD_AUTO_COMPACTION_MODE",
+    help: "periodic | revision, as etcd's (default: periodic)",
+    parse: choice("periodic", "revision"),
+  },
+  {
+    field: "etcdAutoCompactionRetention",
+    env: "NAUTILUS_ETCD_AUTO_COMPACTION_RETENTION",
+    help: "hours or a duration such as 30m; revisions in mode revision (default: 0, off)",
+    parse: retention,
+  },
     field: "anchorFile",
     env: "NAUTILUS_ANCHOR_FILE",
     help: "a file on another medium that notices an older store put back by accident",

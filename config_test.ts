@@ -46,6 +46,8 @@ Deno.test("loadConfig() names field, value and what is valid when a value is wro
   assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "http://u:p@x" } }), "credentials");
   assertStringIncludes(refusal({ env: { NAUTILUS_MIN_STAKE_MIST: "-1" } }), "MIST");
   assertStringIncludes(refusal({ env: { NAUTILUS_LEGACY_BEARER_TOKENS: "yes" } }), "true, false");
+  assertStringIncludes(refusal({ env: { NAUTILUS_SUI_CHAIN_ID: "mainnet" } }), "base58 digest");
+  assertStringIncludes(refusal({ env: { NAUTILUS_MAX_CHAIN_AGE_SECONDS: "0" } }), "seconds");
 });
 
 Deno.test("loadConfig() suggests the right name when a name is misspelt", () => {
@@ -82,4 +84,25 @@ Deno.test("loadConfig() normalises listeners, hex and endpoints", () => {
   assertEquals(config.contractAddress, id.toLowerCase());
   assertEquals(config.suiEndpoints, ["http://a:1", "https://b"]);
   assertEquals(flagName("legacyBearerTokens"), "legacy-bearer-tokens");
+});
+
+Deno.test("loadConfig() takes etcd's compaction and quota settings as etcd means them", () => {
+  const config = loadConfig(sources({
+    env: {
+      NAUTILUS_ETCD_AUTO_COMPACTION_RETENTION: "1h30m",
+      NAUTILUS_ETCD_QUOTA_BACKEND_BYTES: "off",
+    },
+  }));
+  assertEquals(config.etcdAutoCompactionRetention, { kind: "duration", ms: 5_400_000 });
+  assertEquals(config.etcdQuotaBackendBytes, 0);
+  assertEquals(loadConfig(sources()).etcdQuotaBackendBytes, 2_147_483_648);
+  for (const wrong of ["-1", "1d", "h", "1h 2m", "0s", ""]) {
+    const flags = { etcdAutoCompactionRetention: wrong };
+    assertStringIncludes(refusal({ flags }), "72h or 1h30m is wanted");
+  }
+  assertStringIncludes(
+    refusal({ flags: { etcdAutoCompactionMode: "revision", etcdAutoCompactionRetention: "5m" } }),
+    "is a duration",
+  );
+  assertStringIncludes(refusal({ flags: { etcdQuotaBackendBytes: "0" } }), "whole number of bytes");
 });

@@ -150,3 +150,36 @@ export function grants(value: unknown): readonly GrantSetting[] {
     });
   }));
 }
+
+/** How much history etcd's automatic compaction keeps. */
+export type Retention =
+  /** Hours or revisions, as the mode has it; 0: everything. */
+  | { readonly kind: "count"; readonly count: number }
+  | { readonly kind: "duration"; readonly ms: number };
+
+const DURATION_UNITS_MS: Readonly<Record<string, number>> = {
+  h: 3_600_000,
+  m: 60_000,
+  s: 1_000,
+};
+
+/** As etcd's `--auto-compaction-retention`: a number, or a duration such as `1h30m`. */
+export function retention(value: unknown): Retention {
+  const written = String(value);
+  if (/^\d{1,12}$/.test(written)) return { kind: "count", count: Number(written) };
+  const parts = [...written.matchAll(/(\d{1,9})([hms])/g)];
+  const ms = parts.reduce(
+    (sum, [, number, unit]) => sum + Number(number) * (DURATION_UNITS_MS[unit ?? ""] ?? 0),
+    0,
+  );
+  if (parts.map(([part]) => part).join("") !== written || ms === 0) {
+    throw new Error("a number or a duration such as 72h or 1h30m is wanted; 0: off");
+  }
+  return { kind: "duration", ms };
+}
+
+/** Bytes, or `off` for no limit (0). */
+export function optionalBytes(minimum: number): (value: unknown) => number {
+  const bytes = integer(minimum, Number.MAX_SAFE_INTEGER, "bytes");
+  return (value) => value === "off" ? 0 : bytes(value);
+}

@@ -1,19 +1,22 @@
 /** The etcd interface of the master: the socket in the runtime directory, and TCP with mutual TLS. */
 import type { Logger } from "@logtape/logtape";
 import {
+  type AutoCompaction,
   createEtcdServer,
   type EtcdAuthority,
   type EtcdServer,
   type ListenSpec,
-  type TlsFiles,
 } from "../api/etcd/mod.ts";
 import { type Config, ConfigError } from "../config.ts";
+import { type EtcdCertificates, openEtcdCertificates } from "./etcd_certificates.ts";
 import { type OpenNode, systemRandom } from "./node.ts";
 
 export interface EtcdListener {
   readonly server: EtcdServer;
   /** `host:port` of the TCP listener; undefined where it is off. */
   readonly address: { readonly host: string; readonly port: number } | undefined;
+  /** Shows a renewed certificate where it is time for one; cheap to ask often. */
+  renewCertificate(): Promise<void>;
 }
 
 /**
@@ -33,12 +36,13 @@ export async function openEtcdListener(options: {
   const { config, node, authority } = options;
   const { tee, store } = node;
   const listeners: ListenSpec[] = [];
+  let certificates: EtcdCertificates | undefined;
   if (tee.kind === "SIMULATION" || tee.covers === "image") {
     listeners.push({ kind: "unix", path: `${options.runtimeDir}/etcd.sock` });
   }
   if (config.etcdListen !== undefined) {
-    const tls = await readTlsFiles(config) ?? authority.listenerFiles();
-    listeners.push({ kind: "tls", ...config.etcdListen, tls });
+    certificates = await openEtcdCertificates(config, authority, Date.now);
+    listeners.push({ kind: "tls", ...config.etcdListen, tls: certificates.first });
   }
   if (listeners.length === 0) return undefined;
   const server = await createEtcdServer({
@@ -50,30 +54,33 @@ export async function openEtcdListener(options: {
     listeners,
     storage: { sizeBytes: node.sizeBytes },
     memberName: config.nodeId,
+    limits: { quotaBytes: config.etcdQuotaBackendBytes },
+    autoCompaction: autoCompactionOf(config),
     maxConnections: options.maxConnections,
   });
-  return { server, address: server.addresses.find((address) => address.kind === "tls") };
+  return {
+    server,
+    address: server.addresses.find((address) => address.kind === "tls"),
+    async renewCertificate() {
+      try {
+        const files = await certificates?.renewed();
+        if (files === undefined) return;
+        server.renewTls(files);
+        options.log.info("the certificate of the etcd listener was renewed");
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error;
+        options.log.error("the etcd listener keeps its certificate: {error}", { error });
+      }
+    },
+  };
 }
 
-/** Certificates of the operator's own; all three files or none. */
-async function readTlsFiles(config: Config): Promise<TlsFiles | undefined> {
-  const { etcdCertFile, etcdKeyFile, etcdClientCaFile } = config;
-  const paths = [etcdCertFile, etcdKeyFile, etcdClientCaFile];
-  if (paths.every((path) => path === undefined)) return undefined;
-  const [certificate, key, clientAuthorities] = await Promise.all(paths.map(async (path) => {
-    if (path === undefined) {
-      throw new ConfigError(
-        "--etcd-cert-file, --etcd-key-file and --etcd-client-ca-file go together",
-      );
-    }
-    try {
-      return await Deno.readTextFile(path);
-    } catch (cause) {
-      throw new ConfigError(`etcd TLS file ${path}: ${(cause as Error).message}`, { cause });
-    }
-  }));
-  if (certificate === undefined || key === undefined || clientAuthorities === undefined) {
-    throw new TypeError("three paths give three texts");
-  }
-  return { certificate, key, clientAuthorities };
+/** etcd's meaning of the two settings: a bare number is hours, or revisions. */
+function autoCompactionOf(config: Config): AutoCompaction {
+  const { etcdAutoCompactionMode: mode, etcdAutoCompactionRetention: kept } = config;
+  if (kept.kind === "count" && kept.count === 0) return { mode: "off" };
+  if (kept.kind === "duration") return { mode: "periodic", retentionMs: kept.ms };
+  return mode === "revision"
+    ? { mode, retention: kept.count }
+    : { mode, retentionMs: kept.count * 3_600_000 };
 }

@@ -231,6 +231,9 @@ async function runMaster(
   if (store.failure !== undefined) {
     log.fatal("the store failed, nothing more is accepted: {error}", { error: store.failure });
   }
+    etcd?.renewCertificate().catch((error: unknown) =>
+      log.error("the etcd listener keeps its certificate: {error}", { error })
+    );
   log.info("stopping: no new connections, open requests are finished", { drain_ms: DRAIN_MS });
   clearInterval(sweeping);
   const [closed] = await Promise.all([

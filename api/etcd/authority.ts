@@ -40,11 +40,16 @@ export class ClientRequestError extends Error {
   }
 }
 
+export interface IssuedTlsFiles extends TlsFiles {
+  /** Milliseconds since the epoch: time for the next one, well before this one ends. */
+  readonly renewAtMs: number;
+}
+
 export interface EtcdAuthority {
   /** What clients and server trust. */
   readonly caPem: string;
-  /** For the listener: a certificate for its names, and this CA for its clients. */
-  listenerFiles(): TlsFiles;
+  /** For the listener: a new certificate for its names, and this CA for its clients. */
+  listenerFiles(): IssuedTlsFiles;
   /** @returns PEM @throws {ClientRequestError} naming the field */
   issueClient(request: ClientCertificateRequest): string;
 }
@@ -93,6 +98,7 @@ export async function openEtcdAuthority(options: EtcdAuthorityOptions): Promise<
       certificate: issue("nautilus-tee etcd", server.spki, SERVER_DAYS, "server", names) + caPem,
       key: server.pem(),
       clientAuthorities: caPem,
+      renewAtMs: clock() + SERVER_DAYS * DAY_MS * 2 / 3,
     }),
     issueClient(request) {
       checkClientRequest(request);

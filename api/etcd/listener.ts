@@ -2,7 +2,7 @@
 import type { Buffer } from "node:buffer";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
-import { createServer as createTlsServer, TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type Server as TlsServer, TLSSocket } from "node:tls";
 import type { Gateway } from "./gateway.ts";
 import type { GrpcServer } from "./grpc/server.ts";
 import { Http2Connection } from "./http2/connection.ts";
@@ -61,6 +61,7 @@ export class Listeners {
   readonly #limits: ConnectionLimits;
   readonly #http: HttpServer;
   readonly #servers: NetServer[] = [];
+  readonly #tlsServers: TlsServer[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #connections = new Set<Http2Connection>();
   #closing = false;
@@ -81,6 +82,11 @@ export class Listeners {
   /** @throws {ListenError} */
   async listen(spec: ListenSpec): Promise<BoundAddress> {
     return spec.kind === "unix" ? await this.#listenUnix(spec.path) : await this.#listenTls(spec);
+  }
+
+  /** New TLS connections get these; open ones keep what they have. */
+  renewTls(files: TlsFiles): void {
+    for (const server of this.#tlsServers) server.setSecureContext(contextOf(files));
   }
 
   /** Takes no more connections; open ones finish what they are at, for at most so long. */
@@ -126,12 +132,9 @@ export class Listeners {
   async #listenTls(spec: ListenSpec & { readonly kind: "tls" }): Promise<BoundAddress> {
     const { host, port, tls } = spec;
     const server = createTlsServer({
-      cert: tls.certificate,
-      key: tls.key,
-      ca: tls.clientAuthorities,
+      ...contextOf(tls),
       requestCert: true,
       rejectUnauthorized: true,
-      minVersion: "TLSv1.2",
       ALPNProtocols: ["h2", "http/1.1"],
       handshakeTimeout: FIRST_BYTES_TIMEOUT_MS,
     }, (socket) => {
@@ -142,6 +145,7 @@ export class Listeners {
     server.on("tlsClientError", (error: Error) => this.#options.onProtocolError(error));
     await listening(server, () => server.listen(port, host), `${host}:${port}`);
     this.#servers.push(server);
+    this.#tlsServers.push(server);
     const address = server.address();
     if (address === null || typeof address === "string") {
       throw new ListenError(`${host}:${port} has no address`);
@@ -202,6 +206,10 @@ export class Listeners {
     this.#http.emit("connection", socket);
     socket.resume();
   }
+}
+
+function contextOf({ certificate, key, clientAuthorities }: TlsFiles) {
+  return { cert: certificate, key, ca: clientAuthorities, minVersion: "TLSv1.2" } as const;
 }
 
 function join(parts: readonly Uint8Array[], size: number): Uint8Array {

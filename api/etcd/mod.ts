@@ -10,6 +10,7 @@ export {
   ClientRequestError,
   type EtcdAuthority,
   type EtcdAuthorityOptions,
+  type IssuedTlsFiles,
   openEtcdAuthority,
 } from "./authority.ts";
 export { CLIENT_CERTIFICATES_PATH, etcdCertificateRoutes } from "./certificate_routes.ts";

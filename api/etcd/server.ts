@@ -17,7 +17,7 @@ import { GrpcServer } from "./grpc/server.ts";
 import type { ConnectionLimits } from "./http2/limits.ts";
 import { kvMethods } from "./kv.ts";
 import { leaseMethods } from "./lease_service.ts";
-import { type BoundAddress, Listeners, type ListenSpec } from "./listener.ts";
+import { type BoundAddress, Listeners, type ListenSpec, type TlsFiles } from "./listener.ts";
 import { maintenanceMethods, type StorageFacts } from "./maintenance.ts";
 import { SpaceQuota } from "./quota.ts";
 import { watchMethod } from "./watch.ts";
@@ -44,6 +44,8 @@ export interface EtcdServer extends AsyncDisposable {
   readonly addresses: readonly BoundAddress[];
   readonly lessor: Lessor;
   stats(): EtcdServerStats;
+  /** New TLS connections get these; open ones keep what they have. */
+  renewTls(files: TlsFiles): void;
   /**
    * Ends streams with UNAVAILABLE, lets calls finish for at most `graceMs`, writes down what
    * leases have left. The store stays open.
@@ -147,6 +149,7 @@ export async function createEtcdServer(options: EtcdServerOptions): Promise<Etcd
   return {
     addresses,
     lessor,
+    renewTls: (files) => listeners.renewTls(files),
     stats: () => ({
       connections: listeners.connectionCount,
       calls: grpc.openCalls,

@@ -1,5 +1,6 @@
 /** The built master as an etcd: Debian's etcdctl over the socket and over mutual TLS, and after kill -9. */
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Etcd3 } from "../etcd/etcd3.ts";
 import { asRecord, makePlace, runBinary, startMaster } from "./harness.ts";
 
 async function installed(command: string): Promise<boolean> {
@@ -70,5 +71,81 @@ Deno.test({
       env: { ETCDCTL_API: "3" },
     }).output();
     assertEquals(stranger.success, false);
+  },
+});
+
+Deno.test({
+  name: `serve compacts by itself and stops writers at the quota, as it was told${why}`,
+  ignore: !there,
+  fn: async () => {
+    await using place = await makePlace();
+    await using _master = await startMaster(place, [
+      "--etcd-auto-compaction-retention=1s",
+      "--etcd-quota-backend-bytes=8388608",
+    ]);
+    const folder = `${place.data}/run`;
+    const run = async (...args: string[]) => {
+      const { code, stdout, stderr } = await new Deno.Command("etcdctl", {
+        args: ["--endpoints", "unix://etcd.sock", ...args],
+        cwd: folder,
+        env: { ETCDCTL_API: "3" },
+      }).output();
+      return { code, said: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
+    };
+    for (const value of ["1", "2", "3"]) assertEquals((await run("put", "k", value)).code, 0);
+    for (let i = 0; (await run("get", "--rev=2", "k")).code === 0; i++) assert(i < 500);
+    assertMatch((await run("get", "--rev=2", "k")).said, /required revision has been compacted/);
+    assertEquals((await run("get", "k")).said, "k\n3\n");
+    let stopped = "";
+    const value = "v".repeat(100_000);
+    for (let i = 0; stopped === ""; i++) {
+      assert(i < 500, "8 MiB are full after 84 of them");
+      const { code, said } = await run("put", `large/${i}`, value);
+      if (code !== 0) stopped = said;
+    }
+    assertMatch(stopped, /mvcc: database space exceeded/);
+    assertMatch((await run("alarm", "list")).said, /alarm:NOSPACE/);
+    assertEquals((await run("get", "k")).said, "k\n3\n");
+    assertEquals((await run("del", "--prefix", "large/")).code, 0);
+    // As with etcd: delete, compact (it does so by itself here), defragment, disarm.
+    for (let i = 0;; i++) {
+      assert(i < 500, "the space never came back");
+      assertEquals((await run("defrag")).code, 0);
+      assertEquals((await run("alarm", "disarm")).code, 0);
+      if ((await run("put", "k", "4")).code === 0) break;
+    }
+    assertEquals((await run("get", "k")).said, "k\n4\n");
+  },
+});
+
+Deno.test({
+  name: "serve is an etcd to the npm client etcd3: transactions, leases, locks, watches",
+  // gRPC's client keeps timers and sockets of its own for a while: the sanitizers would count them.
+  sanitizeOps: false,
+  sanitizeResources: false,
+  fn: async () => {
+    await using place = await makePlace();
+    await using _master = await startMaster(place);
+    const client = new Etcd3({ hosts: `unix:${place.data}/run/etcd.sock` });
+    try {
+      await client.put("a").value("1");
+      const { succeeded } = await client.if("a", "Value", "==", "1")
+        .then(client.put("a").value("2")).commit();
+      assert(succeeded);
+      const lease = client.lease(10);
+      await lease.put("leased").value("here");
+      await client.lock("mutex").ttl(5).do(async () => {
+        assertEquals(await client.get("a").string(), "2");
+      });
+      const watcher = await client.watch().key("leased").create();
+      const deleted = Promise.withResolvers<void>();
+      watcher.on("delete", () => deleted.resolve());
+      await lease.revoke();
+      await deleted.promise;
+      await watcher.cancel();
+      assertEquals(await client.getAll().strings(), { a: "2" });
+    } finally {
+      client.close();
+    }
   },
 });

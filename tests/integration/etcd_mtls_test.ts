@@ -94,6 +94,51 @@ Deno.test("the TLS listener serves clients with a certificate of its CA, and nob
   await server.close(500);
 });
 
+Deno.test("renewTls() changes what new connections meet, and still wants a client's certificate", async () => {
+  await using store = await openTestStore();
+  await using otherStore = await openTestStore();
+  const [first, second] = [await openAuthority(store), await openAuthority(otherStore)];
+  const { server, port } = await startTls(store, first);
+  const [old, young] = [makeRequest("old"), makeRequest("young")];
+  const open = (trusted: EtcdAuthority, cert?: string, key?: string) =>
+    EtcdClient.connect({
+      host: "localhost",
+      port,
+      tls: {
+        ca: trusted.caPem,
+        ...(cert === undefined ? {} : { cert }),
+        ...(key === undefined ? {} : { key }),
+      },
+    });
+  const put = async (client: EtcdClient) => {
+    const key = new TextEncoder().encode("k");
+    const answer = await client.call("/etcdserverpb.KV/Put", PutRequest, PutResponse, { key });
+    if (!answer.ok) throw new Error(answer.message);
+  };
+  const connected = await open(first, first.issueClient(old), old.key);
+  await put(connected);
+  server.renewTls(second.listenerFiles());
+  await put(connected);
+  await connected.close();
+  const next = await open(second, second.issueClient(young), young.key);
+  await put(next);
+  await next.close();
+  assertEquals(store.revision("etcd"), 4);
+  const refused = async (...credentials: Parameters<typeof open>) => {
+    const client = await open(...credentials);
+    try {
+      await put(client);
+    } finally {
+      await client.close();
+    }
+  };
+  await assertRejects(() => refused(first, first.issueClient(old), old.key));
+  await assertRejects(() => refused(second, first.issueClient(old), old.key));
+  await assertRejects(() => refused(second));
+  assertEquals(store.revision("etcd"), 4);
+  await server.close(500);
+});
+
 Deno.test("the etcd CA stays the same over restarts", async () => {
   await using store = await openTestStore();
   assertEquals((await openAuthority(store)).caPem, (await openAuthority(store)).caPem);
