@@ -34,6 +34,17 @@ export interface LogPage {
   readonly bytes: Bytes;
 }
 
+/** One part of a copy: records that were not told yet, and what became of those that were. */
+export interface LogCopyPart extends LogPage {
+  /** Positions of earlier parts that are gone since. */
+  readonly removals: Float64Array<ArrayBuffer>;
+  /** In the first part, and where it changed: before the records that need it. */
+  readonly keyring: Bytes | undefined;
+  /** In the last part: the head that all parts together, without what was removed, stand for. */
+  readonly head: Bytes | undefined;
+  readonly last: boolean;
+}
+
 export interface LogStart {
   readonly head: Bytes | undefined;
   readonly keyring: Bytes | undefined;
@@ -65,6 +76,11 @@ export interface DurableLog extends AsyncDisposable {
   checkpoint(): AsyncIterable<{ readonly chunk: number; readonly bytes: Bytes }>;
   /** Positions and the last 16 bytes (the tag) of every record from `from` on, without the rest. */
   tags(from: number): AsyncIterable<LogTags>;
+  /**
+   * The whole log while it is written to, in parts of some MiB: consistent as of its last part. Ends
+   * once it has caught up with the writer.
+   */
+  copy(): AsyncIterable<LogCopyPart>;
   size(): Promise<LogSize>;
 }
 

@@ -1,8 +1,17 @@
 /** A log in memory: for tests, and the reference for the conformance suite. */
 import type { Bytes } from "../../backends/mod.ts";
 import { StoreError } from "../errors.ts";
-import type { DurableLog, LogAppend, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
+import type {
+  DurableLog,
+  LogAppend,
+  LogCopyPart,
+  LogPage,
+  LogSize,
+  LogStart,
+  LogTags,
+} from "../log.ts";
 import { TAG_BYTES } from "../record.ts";
+import { Copies, type CopySource } from "./copies.ts";
 
 /** What survives a "restart" of a memory log: hand the same medium to the next log. */
 export interface MemoryMedium {
@@ -25,6 +34,8 @@ export function createMemoryLog(medium: MemoryMedium = createMemoryMedium()): Du
 class MemoryLog implements DurableLog {
   readonly name = "memory";
   readonly #medium: MemoryMedium;
+  readonly #copies = new Copies();
+  #nextCopy = 0;
   #closed = false;
 
   constructor(medium: MemoryMedium) {
@@ -58,19 +69,37 @@ class MemoryLog implements DurableLog {
       if (change.bytes === undefined) medium.checkpoint.delete(change.chunk);
       else medium.checkpoint.set(change.chunk, change.bytes.slice());
     }
+    this.#copies.appended(append.removals, append.keyring !== undefined);
   }
 
   async *replay(from: number): AsyncIterable<LogPage> {
     await this.#live();
     const positions = this.#positions(from);
     for (let i = 0; i < positions.length; i += PAGE_RECORDS) {
-      const page = positions.slice(i, i + PAGE_RECORDS);
-      const records = page.map((position) => this.#medium.records.get(position)!);
-      yield {
-        positions: Float64Array.from(page),
-        lengths: Uint32Array.from(records, (record) => record.length),
-        bytes: concat(records),
-      };
+      yield this.#page(positions.slice(i, i + PAGE_RECORDS));
+    }
+  }
+
+  async *copy(): AsyncIterable<LogCopyPart> {
+    const id = this.#nextCopy++;
+    const source: CopySource = {
+      page: (from) => {
+        const positions = this.#positions(from);
+        const page = this.#page(positions.slice(0, PAGE_RECORDS));
+        return { page, end: positions.length <= PAGE_RECORDS };
+      },
+      head: () => this.#medium.head?.slice(),
+      keyring: () => this.#medium.keyring?.slice(),
+    };
+    try {
+      for (;;) {
+        await this.#live();
+        const part = this.#copies.next(id, source);
+        yield part;
+        if (part.last) return;
+      }
+    } finally {
+      this.#copies.end(id);
     }
   }
 
@@ -105,6 +134,15 @@ class MemoryLog implements DurableLog {
   [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     return Promise.resolve();
+  }
+
+  #page(positions: readonly number[]): LogPage {
+    const records = positions.map((position) => this.#medium.records.get(position)!);
+    return {
+      positions: Float64Array.from(positions),
+      lengths: Uint32Array.from(records, (record) => record.length),
+      bytes: concat(records),
+    };
   }
 
   #positions(from: number): number[] {

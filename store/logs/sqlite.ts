@@ -1,7 +1,15 @@
 /** The SQLite log as the store sees it: in a worker of its own, or in this thread for offline work. */
 import type { Bytes } from "../../backends/mod.ts";
 import { StoreError } from "../errors.ts";
-import type { DurableLog, LogAppend, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
+import type {
+  DurableLog,
+  LogAppend,
+  LogCopyPart,
+  LogPage,
+  LogSize,
+  LogStart,
+  LogTags,
+} from "../log.ts";
 import { SqliteEngine } from "./sqlite_engine.ts";
 import {
   SQLITE_WORKER_NAME,
@@ -41,6 +49,8 @@ interface Channel {
   tags(from: number): Promise<LogTags>;
   read(positions: readonly number[]): Promise<(Bytes | undefined)[]>;
   checkpoint(from: number): Promise<{ readonly chunk: number; readonly bytes: Bytes } | undefined>;
+  copy(copy: number): Promise<LogCopyPart>;
+  endCopy(copy: number): Promise<void>;
   size(): Promise<LogSize>;
   close(): Promise<void>;
 }
@@ -49,6 +59,7 @@ class SqliteLog implements DurableLog {
   readonly name = "sqlite";
   readonly #channel: Channel;
   #closing: Promise<void> | undefined;
+  #nextCopy = 1;
 
   constructor(channel: Channel) {
     this.#channel = channel;
@@ -83,6 +94,30 @@ class SqliteLog implements DurableLog {
     this.#check();
     const chunks = readAhead(0, (at) => this.#channel.checkpoint(at), (chunk) => chunk?.chunk);
     for await (const chunk of chunks) if (chunk !== undefined) yield chunk;
+  }
+
+  async *copy(): AsyncIterable<LogCopyPart> {
+    this.#check();
+    const copy = this.#nextCopy++;
+    let isOver = false;
+    try {
+      let next = this.#channel.copy(copy);
+      for (;;) {
+        const part = await next;
+        isOver = part.last;
+        if (!isOver) {
+          // One part ahead; its failure is told when it is waited for.
+          next = this.#channel.copy(copy);
+          next.catch(() => {});
+        }
+        yield part;
+        if (isOver) return;
+        this.#check();
+      }
+    } finally {
+      // Where the log failed meanwhile there is nothing left to end.
+      if (!isOver && this.#closing === undefined) await this.#channel.endCopy(copy).catch(() => {});
+    }
   }
 
   async size(): Promise<LogSize> {
@@ -143,6 +178,12 @@ class InlineChannel implements Channel {
   }
   checkpoint(from: number): Promise<{ readonly chunk: number; readonly bytes: Bytes } | undefined> {
     return this.#run(() => this.#engine.checkpoint(from));
+  }
+  copy(copy: number): Promise<LogCopyPart> {
+    return this.#run(() => this.#engine.copy(copy));
+  }
+  endCopy(copy: number): Promise<void> {
+    return this.#run(() => this.#engine.endCopy(copy));
   }
   size(): Promise<LogSize> {
     return this.#run(() => this.#engine.size());
@@ -207,6 +248,12 @@ class WorkerChannel implements Channel {
       op: "checkpoint",
       from,
     });
+  }
+  copy(copy: number): Promise<LogCopyPart> {
+    return this.#call<LogCopyPart>({ op: "copy", copy });
+  }
+  endCopy(copy: number): Promise<void> {
+    return this.#call<undefined>({ op: "end_copy", copy });
   }
   size(): Promise<LogSize> {
     return this.#call<LogSize>({ op: "size" });

@@ -8,8 +8,17 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Bytes } from "../../backends/mod.ts";
 import { StoreError } from "../errors.ts";
-import type { CheckpointChange, LogAppend, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
+import type {
+  CheckpointChange,
+  LogAppend,
+  LogCopyPart,
+  LogPage,
+  LogSize,
+  LogStart,
+  LogTags,
+} from "../log.ts";
 import { TAG_BYTES } from "../record.ts";
+import { Copies } from "./copies.ts";
 import {
   blob,
   checkSchema,
@@ -52,6 +61,7 @@ export class SqliteEngine {
   /** The files that are written to, as device and inode, by suffix. */
   readonly #files = new Map<string, string>();
   #closed = false;
+  readonly #copies = new Copies();
 
   constructor(path: string) {
     this.#path = path;
@@ -61,13 +71,9 @@ export class SqliteEngine {
     return this.#guard(() => {
       const database = this.#readable();
       if (database === undefined) return { head: undefined, keyring: undefined, empty: true };
-      const one = (sql: string): Bytes | undefined => {
-        const row = database.prepare(sql).get();
-        return row === undefined ? undefined : blob(row["bytes"]);
-      };
       return {
-        head: one("SELECT record AS bytes FROM head WHERE id = 1"),
-        keyring: one("SELECT bytes FROM keyring WHERE id = 1"),
+        head: this.#one("SELECT record AS bytes FROM head WHERE id = 1"),
+        keyring: this.#one("SELECT bytes FROM keyring WHERE id = 1"),
         empty: ["records", "checkpoint"].every((table) =>
           database.prepare(`SELECT 1 FROM ${table} LIMIT 1`).get() === undefined
         ),
@@ -88,38 +94,60 @@ export class SqliteEngine {
 
   /** Up to a page of records from a position on; empty at the end. */
   replay(from: number): LogPage {
-    return this.#guard(() => {
-      const database = this.#readable();
-      const records: { position: number; tag: Bytes; rest: Bytes }[] = [];
-      let size = 0;
-      if (database !== undefined) {
-        const rows = database.prepare(
-          "SELECT position, tag, rest FROM records WHERE position >= ? ORDER BY position",
-        ).iterate(from);
-        for (const row of rows) {
-          const record = {
-            position: integer(row["position"]),
-            tag: blob(row["tag"]),
-            rest: blob(row["rest"]),
-          };
-          records.push(record);
-          size += record.tag.length + record.rest.length;
-          if (size >= REPLAY_BYTES || records.length >= REPLAY_RECORDS) break;
+    return this.#guard(() => this.#page(from).page);
+  }
+
+  /** The next part of a copy (see copies.ts). */
+  copy(id: number): LogCopyPart {
+    return this.#guard(() =>
+      this.#copies.next(id, {
+        page: (from) => this.#page(from),
+        head: () => this.#one("SELECT record AS bytes FROM head WHERE id = 1"),
+        keyring: () => this.#one("SELECT bytes FROM keyring WHERE id = 1"),
+      })
+    );
+  }
+
+  endCopy(id: number): void {
+    this.#copies.end(id);
+  }
+
+  #page(from: number): { readonly page: LogPage; readonly end: boolean } {
+    const database = this.#readable();
+    let end = true;
+    const records: { position: number; tag: Bytes; rest: Bytes }[] = [];
+    let size = 0;
+    if (database !== undefined) {
+      const rows = database.prepare(
+        "SELECT position, tag, rest FROM records WHERE position >= ? ORDER BY position",
+      ).iterate(from);
+      for (const row of rows) {
+        const record = {
+          position: integer(row["position"]),
+          tag: blob(row["tag"]),
+          rest: blob(row["rest"]),
+        };
+        records.push(record);
+        size += record.tag.length + record.rest.length;
+        if (size >= REPLAY_BYTES || records.length >= REPLAY_RECORDS) {
+          end = false;
+          break;
         }
       }
-      const bytes = new Uint8Array(size);
-      let offset = 0;
-      for (const { tag, rest } of records) {
-        bytes.set(rest, offset);
-        bytes.set(tag, offset + rest.length);
-        offset += rest.length + tag.length;
-      }
-      return {
-        positions: Float64Array.from(records, (record) => record.position),
-        lengths: Uint32Array.from(records, ({ tag, rest }) => tag.length + rest.length),
-        bytes,
-      };
-    });
+    }
+    const bytes = new Uint8Array(size);
+    let offset = 0;
+    for (const { tag, rest } of records) {
+      bytes.set(rest, offset);
+      bytes.set(tag, offset + rest.length);
+      offset += rest.length + tag.length;
+    }
+    const page = {
+      positions: Float64Array.from(records, (record) => record.position),
+      lengths: Uint32Array.from(records, ({ tag, rest }) => tag.length + rest.length),
+      bytes,
+    };
+    return { page, end };
   }
 
   /** Up to a page of tags from a position on; empty at the end. */
@@ -186,6 +214,11 @@ export class SqliteEngine {
     this.#release();
   }
 
+  #one(sql: string): Bytes | undefined {
+    const row = this.#readable()?.prepare(sql).get();
+    return row === undefined ? undefined : blob(row["bytes"]);
+  }
+
   #append(append: LogAppend): void {
     const database = this.#writable();
     const statements = this.#statements!;
@@ -210,6 +243,7 @@ export class SqliteEngine {
       for (const change of append.checkpoint ?? []) changeChunk(statements, change);
       if (append.removals.length > 0) giveBackSpace(database);
       database.exec("COMMIT");
+      this.#copies.appended(append.removals, append.keyring !== undefined);
       this.#checkFiles();
       // Into the file itself: a log that is lost with its side file must not look like a new store.
       if (append.keyring !== undefined) database.exec("PRAGMA wal_checkpoint(TRUNCATE)");

@@ -1,7 +1,7 @@
 /** What the log and its worker say to each other. Both ends are this program. */
 import type { Bytes } from "../../backends/mod.ts";
 import type { StoreErrorCode } from "../errors.ts";
-import type { LogAppend, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
+import type { LogAppend, LogCopyPart, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
 
 /** The `name` of the worker: what the program's entry dispatches on. */
 export const SQLITE_WORKER_NAME = "nautilus-sqlite-log";
@@ -14,12 +14,15 @@ export type SqliteCall =
   | { readonly op: "tags"; readonly from: number }
   | { readonly op: "read"; readonly positions: readonly number[] }
   | { readonly op: "checkpoint"; readonly from: number }
+  | { readonly op: "copy"; readonly copy: number }
+  | { readonly op: "end_copy"; readonly copy: number }
   | { readonly op: "size" }
   | { readonly op: "close" };
 
 export type SqliteResult =
   | LogStart
   | LogPage
+  | LogCopyPart
   | LogTags
   | LogSize
   | readonly (Bytes | undefined)[]

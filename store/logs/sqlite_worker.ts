@@ -42,6 +42,11 @@ function perform(engine: SqliteEngine, call: SqliteCall): SqliteResult {
       return engine.read(call.positions);
     case "checkpoint":
       return engine.checkpoint(call.from);
+    case "copy":
+      return engine.copy(call.copy);
+    case "end_copy":
+      engine.endCopy(call.copy);
+      return undefined;
     case "size":
       return engine.size();
     case "close":

@@ -163,6 +163,69 @@ export function durableLogSuite(name: string, makeMedium: () => Promise<LogMediu
     );
   });
 
+  test("copies itself while it is written to, as of the copy's last part", async (medium) => {
+    await using log = medium.open();
+    // Several parts: each page holds some of the records.
+    const count = 700;
+    let position = count;
+    await log.append(append(
+      0,
+      Array.from({ length: count }, (_, i) => record(i, 4000)),
+      { keyring: record(1, 40) },
+    ));
+    // What the log held under each head: the copy must be one of these, whole.
+    const states = new Map([[record(99, 40).toHex(), await contents(log)]]);
+    const copied = new Map<number, string>();
+    let parts = 0;
+    let keyring: Bytes | undefined;
+    let head: Bytes | undefined;
+    for await (const part of log.copy()) {
+      assertEquals(head, undefined, "a part behind the last one");
+      for (const removed of part.removals) {
+        assert(copied.delete(removed), "never told, but removed");
+      }
+      let offset = 0;
+      part.positions.forEach((at, i) => {
+        assert(at > Math.max(-1, ...copied.keys()), "positions must rise");
+        copied.set(at, part.bytes.subarray(offset, offset + part.lengths[i]!).toHex());
+        offset += part.lengths[i]!;
+      });
+      keyring = part.keyring ?? keyring;
+      head = part.head;
+      assertEquals(part.last, head !== undefined);
+      if (part.last) break;
+      parts++;
+      // One that was told, one that was not, and the newest.
+      await log.append(append(position, [record(position, 50), record(position, 60)], {
+        removals: [parts, count - parts, position - 1],
+        head: record(parts, 77),
+        ...(parts === 1 ? { keyring: record(2, 41) } : {}),
+      }));
+      states.set(record(parts, 77).toHex(), await contents(log));
+      position += 2;
+    }
+    assert(parts > 1, "the copy had too few parts to be written to");
+    assertEquals(keyring, record(2, 41));
+    assertEquals(copied, states.get(head!.toHex()));
+  });
+
+  test("a copy that is given up leaves nothing behind, and several go side by side", async (medium) => {
+    await using log = medium.open();
+    await log.append(append(0, Array.from({ length: 600 }, (_, i) => record(i, 5000))));
+    for await (const part of log.copy()) {
+      assert(!part.last);
+      break;
+    }
+    const positions = async () => {
+      const found: number[] = [];
+      for await (const part of log.copy()) found.push(...part.positions);
+      return found;
+    };
+    const [one, other] = await Promise.all([positions(), positions()]);
+    assertEquals(one, Array.from({ length: 600 }, (_, i) => i));
+    assertEquals(other, one);
+  });
+
   test("refuses everything once closed", async (medium) => {
     const log = medium.open();
     await log.append(append(0, [record(1, 30)]));
