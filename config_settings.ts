@@ -10,12 +10,12 @@ import {
   mist,
   names,
   nodeId,
-  optionalListen,
   optionalBytes,
+  optionalListen,
   parseListen,
   paths,
-  text,
   retention,
+  text,
   urls,
 } from "./config_values.ts";
 
@@ -95,7 +95,6 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     parse: text,
   },
   {
-  {
     field: "etcdQuotaBackendBytes",
     env: "NAUTILUS_ETCD_QUOTA_BACKEND_BYTES",
     help: "bytes on disk that raise etcd's NOSPACE alarm, or off (default: 2147483648, 2 GiB)",
@@ -113,6 +112,7 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     help: "hours or a duration such as 30m; revisions in mode revision (default: 0, off)",
     parse: retention,
   },
+  {
     field: "anchorFile",
     env: "NAUTILUS_ANCHOR_FILE",
     help: "a file on another medium that notices an older store put back by accident",

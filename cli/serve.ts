@@ -222,6 +222,9 @@ async function runMaster(
     if (store.failure !== undefined) return stop.request();
     sweep(workers, log);
     renewCertificate(node.tls, listeners.tls, log);
+    etcd?.renewCertificate().catch((error: unknown) =>
+      log.error("the etcd listener keeps its certificate: {error}", { error })
+    );
   }, SWEEP_INTERVAL_MS);
   io.stdout(banner({ version: VERSION, config, tee, store, listeners, etcd, chain, files }));
   log.info("ready", { ms: Math.round(Date.now() - io.startedAt) });
@@ -231,9 +234,6 @@ async function runMaster(
   if (store.failure !== undefined) {
     log.fatal("the store failed, nothing more is accepted: {error}", { error: store.failure });
   }
-    etcd?.renewCertificate().catch((error: unknown) =>
-      log.error("the etcd listener keeps its certificate: {error}", { error })
-    );
   log.info("stopping: no new connections, open requests are finished", { drain_ms: DRAIN_MS });
   clearInterval(sweeping);
   const [closed] = await Promise.all([
