@@ -133,7 +133,7 @@ async function beginMeasuring(
 }
 
 /** Dispatches a Worker that re-entered the bundle. */
-async function runWorker(name: string): Promise<void> {
+export async function runWorker(name: string): Promise<void> {
   switch (name) {
     case "nautilus-sqlite-log":
       (await import("./store/logs/sqlite_worker.ts")).runSqliteWorker();

@@ -1,6 +1,7 @@
 /** What a command of the binary is, and the world it runs in; injected so that tests own it. */
 import type { Bytes } from "../backends/mod.ts";
 import { nearest } from "../config.ts";
+import type { HardwareWorld } from "./tee.ts";
 
 /** Exit codes (docs/OPERATIONS.md): others depend on them. */
 export const EXIT = { done: 0, no: 1, usage: 2, environment: 3, interrupted: 130 } as const;
@@ -22,6 +23,8 @@ export interface CommandIo {
    * it takes as long as the rest of the boot. Awaited, and its failure thrown, where it is needed.
    */
   readonly measuring?: Promise<Bytes> | undefined;
+  /** Another hardware than this machine's, in tests; main.ts has none to give. */
+  readonly hardware?: HardwareWorld | undefined;
   /** Starts the program again in a Worker that dispatches on `name`. */
   spawnWorker(name: string): Worker;
 }

@@ -16,7 +16,7 @@ export const detect: Command = {
   async run(io) {
     const { switches } = parseFlags(parseArgs, io.args, { switches: ["json"] });
     const registry = createRegistry(hardwareFactories({
-      host: createProbeHost(),
+      host: io.hardware?.host ?? createProbeHost(),
       spawnWorker: io.spawnWorker,
       random: (length) => crypto.getRandomValues(new Uint8Array(length)),
       clock: Date.now,

@@ -1,22 +1,9 @@
 /** A node opened: TEE, store, sealed configuration, identity. What `serve` and `attest` share. */
-import type { Logger } from "@logtape/logtape";
 import { createNodeAttestor, nodeIdentity } from "../api/node_attestor.ts";
 import type { NodeAttestor, TeeFacts } from "../api/deps.ts";
-import { hardwareFactories } from "../backends/hardware.ts";
-import {
-  BackendError,
-  type BackendFactory,
-  type Bytes,
-  type Sealer,
-  type SealPolicy,
-  type TeeBackend,
-} from "../backends/mod.ts";
-import { createProbeHost } from "../backends/probe.ts";
-import { createRegistry } from "../backends/registry.ts";
-import { createSimulationFactory } from "../backends/simulation/backend.ts";
-import { measureProgram } from "../backends/simulation/program.ts";
+import { BackendError, type BackendFactory, type Bytes, type TeeBackend } from "../backends/mod.ts";
 import { type IssuedCertificate, openTlsIdentity, type TlsIdentity } from "../api/tls/identity.ts";
-import { type Config, ConfigError } from "../config.ts";
+import type { Config } from "../config.ts";
 import type { ListenAddress } from "../config_values.ts";
 import {
   acquireDataDirLock,
@@ -28,12 +15,21 @@ import {
   type Store,
   StoreError,
 } from "../store/mod.ts";
-import type { CommandIo } from "./command.ts";
-import { runningProgram } from "./program.ts";
 import { readRecoveryPublicKeys, requireRecoveryChoice } from "./recovery_keys.ts";
 import { makePrivateDirectory } from "./runtime_files.ts";
 import { reconcileConfig, requireAdminKey, type SealedConfig } from "./sealed_config.ts";
 import type { Step } from "./steps.ts";
+import {
+  openHardware,
+  requireSealing,
+  sealingOf,
+  selectTee,
+  systemRandom,
+  type TeeOptions,
+} from "./tee.ts";
+import { awaitStoreKey } from "./unlock.ts";
+
+export { systemRandom } from "./tee.ts";
 
 export interface OpenNode extends AsyncDisposable {
   readonly tee: TeeFacts;
@@ -55,24 +51,17 @@ export interface NodeTls {
   current: IssuedCertificate;
 }
 
-export interface OpenNodeOptions {
-  readonly config: Config;
-  readonly log: Logger;
+export interface OpenNodeOptions extends TeeOptions {
   readonly step: Step;
-  readonly spawnWorker: (name: string) => Worker;
-  /** The program's measurement, where it was begun already. */
-  readonly measuring?: CommandIo["measuring"];
   /** `open` refuses where there is no store; `read-only` also changes nothing in it. */
   readonly mode: "create-or-open" | "open" | "read-only";
   /** Recovery begins: the store is another TEE's, and the simulation makes a device of its own. */
   readonly newDevice?: boolean;
+  /** Ends the waiting for a store's key, where the TEE has no sealing key. */
+  readonly stopped?: AbortSignal;
 }
 
 const REATTEST_AFTER_MS = 3_600_000;
-
-export function systemRandom(length: number): Bytes {
-  return crypto.getRandomValues(new Uint8Array(length));
-}
 
 /** The master's file in the data directory. */
 export function storePath(config: Config): string {
@@ -102,6 +91,7 @@ export async function openHost(options: OpenNodeOptions): Promise<OpenHost> {
   await using undo = new AsyncDisposableStack();
   // Asked before anything is made: where there is no TEE, nothing is left behind.
   const factory = await step("detect", () => selectTee(options), ({ kind }) => ({ kind }));
+  if (options.mode === "create-or-open") refuseWithoutDisk(factory);
   await step("data directory", async () => {
     if (options.mode === "create-or-open") await makePrivateDirectory(config.dataDir);
     else await refuseWithoutStore(config);
@@ -130,13 +120,15 @@ export async function openData(
   await using undo = new AsyncDisposableStack();
   const host = undo.use(await openHost(options));
   const { tee, log } = host;
-  const kek = await recoveredKek?.(host);
-  if (tee.kind !== "SIMULATION" && !await exists(storePath(config))) requireAdminKey(config);
+  const known = await exists(storePath(config));
+  if (tee.kind !== "SIMULATION" && !known) requireAdminKey(config);
+  const kek = await recoveredKek?.(host) ??
+    (known && tee.sealer === undefined ? await unlock(host, options) : undefined);
   const store = undo.use(
     await step("store", () => openSealedStore(options, tee, log, kek), (opened) => ({
       store_id: opened.storeId.toHex(),
       sequence: opened.head().sequence.toString(),
-    })),
+    })).finally(() => kek?.fill(0)),
   );
   const opened = undo.move();
   return {
@@ -233,6 +225,20 @@ async function openTls(
   return { identity, current: identity.issue() };
 }
 
+/** @throws {BackendError} `unavailable` where a TEE has no place for a store */
+function refuseWithoutDisk({ kind }: BackendFactory): void {
+  if (kind !== "NITRO") return;
+  throw new BackendError(
+    "unavailable",
+    "a Nitro enclave has no disk, no network and no sealing key: a master cannot run in it",
+    {
+      kind,
+      hint: "it would need a store and a network over vsock from the parent instance, and a key " +
+        "broker such as KMS; `nautilus detect` works here",
+    },
+  );
+}
+
 /** Looking for a store makes nothing: a mistyped directory stays as it was. */
 async function refuseWithoutStore(config: Config): Promise<void> {
   if (await exists(storePath(config))) return;
@@ -241,87 +247,21 @@ async function refuseWithoutStore(config: Config): Promise<void> {
   });
 }
 
-async function selectTee(
-  { config, log, spawnWorker, measuring }: OpenNodeOptions,
-): Promise<BackendFactory> {
-  const measurement = config.teeMode === "simulation"
-    ? measuring ?? measureProgram(runningProgram())
-    : Promise.reject(new TypeError("only the simulation measures the program itself"));
-  measurement.catch(() => {}); // awaited, and thrown, when the backend asks for it
-  const registry = createRegistry(
-    hardwareFactories({
-      host: createProbeHost(),
-      spawnWorker,
-      random: systemRandom,
-      clock: Date.now,
-    }),
-    createSimulationFactory({
-      measureProgram: () => measurement,
-      random: systemRandom,
-      clock: Date.now,
-    }),
+function openTee(factory: BackendFactory, options: OpenNodeOptions): Promise<TeeBackend> {
+  const { config, newDevice } = options;
+  if (factory.kind !== "SIMULATION") return openHardware(factory, options);
+  return exists(storePath(config)).then((known) =>
+    factory.open({ dataDir: config.dataDir, create: newDevice === true || !known })
   );
-  const { factory, detections } = await registry.select(config.teeMode);
-  for (const { kind, probe } of detections) {
-    log.debug("probed {kind}: {reason}", { kind, reason: probe.reason });
-  }
-  return factory;
 }
 
-async function openTee(
-  factory: BackendFactory,
-  { config, newDevice }: OpenNodeOptions,
-): Promise<TeeBackend> {
-  if (factory.kind === "SIMULATION") {
-    return await factory.open({
-      dataDir: config.dataDir,
-      create: newDevice === true || !await exists(storePath(config)),
-    });
-  }
-  // Only hardware pays for loading the verifiers.
-  const [{ createWebCryptoVerifier }, { createEvidenceVerifier }, { appraiseSelf }] = await Promise
-    .all([
-      import("../backends/signatures.ts"),
-      import("../backends/verification.ts"),
-      import("./self_appraisal.ts"),
-    ]);
-  await using undo = new AsyncDisposableStack();
-  const tee = undo.use(await factory.open({}));
-  await appraiseSelf(tee, {
-    verifier: createEvidenceVerifier({ signatures: createWebCryptoVerifier() }),
-    random: systemRandom,
-    now: Date.now,
-  });
-  undo.move();
-  return tee;
-}
-
-/**
- * The sealer and the policy that keys are sealed under here.
- * @throws {BackendError | ConfigError} where the TEE has no sealing key, or not that policy
- */
-export function sealingOf(
-  tee: TeeBackend,
-  config: Config,
-): { readonly sealer: Sealer; readonly sealPolicy: SealPolicy } {
-  if (tee.sealer === undefined) {
-    throw new BackendError("policy_unsupported", `${tee.kind} has no sealing key`, {
-      kind: tee.kind,
-      hint: "this release cannot bring keys to such a TEE yet",
-    });
-  }
-  const sealPolicy = config.sealPolicy !== "default"
-    ? config.sealPolicy
-    : tee.kind === "SIMULATION"
-    ? "signer"
-    : "measurement";
-  if (!tee.sealer.policies.includes(sealPolicy)) {
-    throw new ConfigError(
-      `--seal-policy: ${tee.kind} cannot honour "${sealPolicy}"; ` +
-        `it can: ${tee.sealer.policies.join(", ")}`,
-    );
-  }
-  return { sealer: tee.sealer, sealPolicy };
+/** Where the TEE has no sealing key: the operator's recovery key opens what is there. */
+async function unlock(host: OpenHost, options: OpenNodeOptions): Promise<Bytes | undefined> {
+  const { config, log, stopped, mode } = options;
+  if (mode !== "create-or-open") requireSealing(host.tee, config);
+  const { empty, head, keyring } = await host.log.start();
+  if (empty && head === undefined && keyring === undefined) return undefined; // never was a store
+  return await awaitStoreKey(host, { dataDir: config.dataDir, log, stopped });
 }
 
 async function openSealedStore(
@@ -335,7 +275,7 @@ async function openSealedStore(
   if (mode === "create-or-open") {
     const { empty, head, keyring } = await log.start();
     if (empty && head === undefined && keyring === undefined) {
-      if (tee.kind !== "SIMULATION") requireRecoveryChoice(config);
+      if (tee.kind !== "SIMULATION") requireRecoveryChoice(config, tee.sealer !== undefined);
       recoveryKeys = await readRecoveryPublicKeys(config.recoveryKey);
     }
   }

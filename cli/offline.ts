@@ -21,7 +21,8 @@ export async function withNodeOptions<T>(
   });
   const { log } = logging;
   const step = createSteps(log, () => performance.now(), (error) => error instanceof ConfigError);
-  return await use({ config, log, step, spawnWorker: io.spawnWorker, mode });
+  const { spawnWorker, hardware } = io;
+  return await use({ config, log, step, spawnWorker, hardware, mode });
 }
 
 /**

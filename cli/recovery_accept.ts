@@ -8,7 +8,7 @@ import {
   StoreError,
 } from "../store/mod.ts";
 import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
-import { openData, type OpenHost, sealingOf } from "./node.ts";
+import { openData, type OpenHost } from "./node.ts";
 import { withNodeOptions } from "./offline.ts";
 import { readDocument, RecoveryRefused, wanted } from "./recovery_files.ts";
 import {
@@ -19,6 +19,7 @@ import {
 } from "./recovery_pending.ts";
 import { removeFile } from "./runtime_files.ts";
 import { loadSettings } from "./settings.ts";
+import { requireSealing } from "./tee.ts";
 import type { Config } from "../config.ts";
 
 export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
@@ -69,7 +70,7 @@ async function openAnswer(
       { hint: "make a new request and have it wrapped again" },
     );
   }
-  const ephemeralKey = await unsealPending(pending, sealingOf(tee, config).sealer);
+  const ephemeralKey = await unsealPending(pending, requireSealing(tee, config).sealer);
   try {
     return await acceptRecovery(pending.request, response, ephemeralKey);
   } catch (error) {

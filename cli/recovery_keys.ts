@@ -112,10 +112,22 @@ export async function readRecoveryPrivateKey(path: string): Promise<HpkeKeyPair>
 
 /**
  * A production master whose store is lost with its machine is not made without being told.
+ * @param canSeal false: only a recovery key ever opens the store again, at every start
  * @throws {ConfigError} naming both ways
  */
-export function requireRecoveryChoice(config: Pick<Config, "recoveryKey" | "noRecovery">): void {
-  if (config.recoveryKey.length > 0 || config.noRecovery) return;
+export function requireRecoveryChoice(
+  config: Pick<Config, "recoveryKey" | "noRecovery">,
+  canSeal = true,
+): void {
+  if (config.recoveryKey.length > 0) return;
+  if (!canSeal) {
+    throw new ConfigError(
+      "--recovery-key: this TEE has no sealing key, so every start needs the operator's recovery " +
+        "key; without one the store would be lost when the master stops. " +
+        "`nautilus key recovery-init --out DIR` makes a key pair, on the operator's own machine",
+    );
+  }
+  if (config.noRecovery) return;
   throw new ConfigError(
     "--recovery-key or --no-recovery: the first start of a production master must say how its " +
       "store comes back when this TEE is gone. `nautilus key recovery-init --out DIR`, run on the " +

@@ -2,12 +2,13 @@
 import { BackendError } from "../backends/mod.ts";
 import { createRecoveryRequest, recoveryRecipients, StoreError } from "../store/mod.ts";
 import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
-import { openHost, sealingOf } from "./node.ts";
+import { openHost } from "./node.ts";
 import { withNodeOptions } from "./offline.ts";
 import { RecoveryRefused, wanted } from "./recovery_files.ts";
 import { pendingPath, writePending } from "./recovery_pending.ts";
 import { replaceFile } from "./runtime_files.ts";
 import { loadSettings } from "./settings.ts";
+import { requireSealing } from "./tee.ts";
 
 export async function recoveryRequest(io: CommandIo): Promise<ExitCode> {
   const { config, flags } = await loadSettings(io, io.args, { strings: ["out"] });
@@ -33,7 +34,7 @@ export async function recoveryRequest(io: CommandIo): Promise<ExitCode> {
         hint: "the operator has nothing to appraise: recover on a TEE that attests",
       });
     }
-    const sealing = sealingOf(tee, config);
+    const sealing = requireSealing(tee, config);
     const { request, ephemeralPrivateKey } = await createRecoveryRequest(keyring, tee.attester);
     try {
       await writePending(config.dataDir, request, ephemeralPrivateKey, sealing);

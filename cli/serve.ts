@@ -65,7 +65,13 @@ export const serve: Command = {
       fields: { node_id: config.nodeId, tee_mode: config.teeMode },
     });
     using stop = watchStopSignals();
-    return await runMaster(io, config, logging.log, stop);
+    try {
+      return await runMaster(io, config, logging.log, stop);
+    } catch (error) {
+      if (error !== stop.signal.reason) throw error;
+      logging.log.info("stopped while it waited for the store's key");
+      return EXIT.done;
+    }
   },
 };
 
@@ -85,6 +91,8 @@ async function runMaster(
     log: bootLog,
     step,
     spawnWorker: io.spawnWorker,
+    hardware: io.hardware,
+    stopped: stop.signal,
     measuring: io.measuring,
     mode: "create-or-open",
   });

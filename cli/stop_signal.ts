@@ -3,6 +3,8 @@ import { EXIT } from "./command.ts";
 
 export interface StopSignal extends Disposable {
   readonly requested: boolean;
+  /** Aborted by the first signal. */
+  readonly signal: AbortSignal;
   wait(): Promise<void>;
   /** Asks the master to stop, as the first signal does. */
   request(): void;
@@ -10,9 +12,11 @@ export interface StopSignal extends Disposable {
 
 export function watchStopSignals(): StopSignal {
   const stopped = Promise.withResolvers<void>();
+  const controller = new AbortController();
   let requested = false;
   const request = (): void => {
     requested = true;
+    controller.abort(new Error("asked to stop"));
     stopped.resolve();
   };
   const onSignal = (): void => {
@@ -25,6 +29,7 @@ export function watchStopSignals(): StopSignal {
     get requested() {
       return requested;
     },
+    signal: controller.signal,
     wait: () => stopped.promise,
     request,
     [Symbol.dispose]() {

@@ -34,16 +34,23 @@ export interface Keyring {
 
 export interface KeyringDeps {
   readonly aead: AeadProvider;
-  readonly sealer: Sealer;
+  /** Undefined: the TEE has no sealing key. */
+  readonly sealer: Sealer | undefined;
   readonly random: (length: number) => Bytes;
 }
 
-/** A new store's keyring: KEK, one DEK, one wrap by the sealer. */
+/**
+ * A new store's keyring: KEK, one DEK, wraps by the sealer and to each recovery key.
+ * @throws {StoreError} `invalid_request` where nothing could ever open it again
+ */
 export async function createKeyring(
   deps: KeyringDeps,
   policy: SealPolicy,
   recoveryKeys: readonly Bytes[] = [],
 ): Promise<{ keyring: Keyring; bytes: Bytes }> {
+  if (deps.sealer === undefined && recoveryKeys.length === 0) {
+    throw new StoreError("invalid_request", "a store without a sealer needs a recovery key");
+  }
   const storeId = deps.random(ID_BYTES);
   const kek = deps.random(KEY_BYTES);
   const dek = deps.random(KEY_BYTES);
@@ -53,7 +60,7 @@ export async function createKeyring(
     version: 1,
     generation: deps.random(KEY_BYTES).toHex(),
     wraps: [
-      await wrapBySealer(deps.sealer, policy, kek, storeId),
+      ...await wrapsBySealer(deps.sealer, policy, kek, storeId),
       ...await Promise.all(recoveryKeys.map((key) => wrapForRecovery(kek, storeId, key))),
     ],
     deks: [{
@@ -81,7 +88,7 @@ export async function renewKeyring(
     version: keyring.body.version + 1,
     generation: deps.random(KEY_BYTES).toHex(),
     wraps: [
-      await wrapBySealer(deps.sealer, policy, kek, storeId),
+      ...await wrapsBySealer(deps.sealer, policy, kek, storeId),
       ...keyring.body.wraps.filter((wrap) => wrap.type === "recovery"),
     ],
   };
@@ -107,14 +114,15 @@ export async function addRecoveryWrap(
   return { keyring: next, bytes: sealKeyring(next) };
 }
 
-async function wrapBySealer(
-  sealer: Sealer,
+async function wrapsBySealer(
+  sealer: Sealer | undefined,
   policy: SealPolicy,
   kek: Bytes,
   storeId: Bytes,
-): Promise<SealerWrap> {
+): Promise<SealerWrap[]> {
+  if (sealer === undefined) return [];
   const blob = await sealer.seal(kek, policy, kekAad(storeId));
-  return { type: "sealer", policy, blob: blob.toBase64() };
+  return [{ type: "sealer", policy, blob: blob.toBase64() }];
 }
 
 /** The keyring's bytes with its MAC. */
@@ -174,10 +182,23 @@ export function kekAad(storeId: Bytes): Bytes {
   return concatBytes(KEK_CONTEXT, storeId);
 }
 
-async function unwrapKek(sealer: Sealer, body: KeyringBody, storeId: Bytes): Promise<Bytes> {
+async function unwrapKek(
+  sealer: Sealer | undefined,
+  body: KeyringBody,
+  storeId: Bytes,
+): Promise<Bytes> {
+  const sealed = body.wraps.filter((wrap) => wrap.type === "sealer");
+  if (sealer === undefined || sealed.length === 0) {
+    throw new StoreError(
+      "keyring_sealed_elsewhere",
+      sealer === undefined
+        ? "this TEE has no sealing key: it opens no store by itself"
+        : "this store was made on a TEE without a sealing key: only its recovery keys open it",
+      { hint: "bring it back with a recovery key (docs/KEYS.md)" },
+    );
+  }
   const refusals: unknown[] = [];
-  for (const wrap of body.wraps) {
-    if (wrap.type !== "sealer") continue;
+  for (const wrap of sealed) {
     try {
       return await sealer.unseal(Uint8Array.fromBase64(wrap.blob), kekAad(storeId));
     } catch (error) {

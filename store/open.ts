@@ -38,7 +38,11 @@ export interface StoreOptions {
   /** The store owns it from here on and disposes it, also when opening is refused. */
   readonly log: DurableLog;
   readonly aead: AeadProvider;
-  readonly sealer: Sealer;
+  /**
+   * Undefined where the TEE has no sealing key: a new store is then wrapped to its recovery keys
+   * alone, and opens by `recover` only.
+   */
+  readonly sealer: Sealer | undefined;
   /** For a new store's key; one that exists keeps its own. */
   readonly sealPolicy: SealPolicy;
   /** Recovery public keys (32 bytes each) that a new store's key is wrapped to as well. */

@@ -1,10 +1,9 @@
-import { createHmac } from "node:crypto";
 import { backendSuite, type OpenOptions } from "../../tests/conformance/backend_suite.ts";
 import { compilerUnavailable } from "../../tests/fakes/c_program.ts";
 import { buildSamplePlugin } from "../../tests/fakes/plugin/build.ts";
+import { isSampleEvidence } from "../../tests/fakes/plugin/evidence.ts";
 import { spawnWorker } from "../../tests/fakes/worker_entry.ts";
 import { attestationResult, CheckList, checkReportData } from "../appraisal.ts";
-import { lengthPrefixed } from "../attestation.ts";
 import { createPluginFactory } from "./backend.ts";
 
 const why = await compilerUnavailable(["stdint.h", "sys/random.h"]);
@@ -23,10 +22,7 @@ backendSuite("sample plugin", async () => {
     reportDataOf: ({ data }) => data.slice(0, 64),
     appraise: (evidence, expectedReportData) => {
       const list = new CheckList();
-      const length = new Uint8Array(lengthPrefixed(evidence.data.subarray(0, 112)));
-      length.subarray(0, 4).reverse(); // the sample writes lengths little-endian
-      const mac = createHmac("sha256", new Uint8Array(32).fill(1)).update(length).digest();
-      const good = mac.equals(evidence.data.subarray(112));
+      const good = isSampleEvidence(evidence.data);
       list.expect(good, "signature", "bad_signature", "not the sample's");
       checkReportData(list, evidence.data.subarray(0, 64), { expectedReportData }, "require");
       return Promise.resolve(
