@@ -1,5 +1,7 @@
 /** The durable log: opaque sealed records under rising positions, one sealed head, one keyring. */
 import type { Bytes } from "../backends/mod.ts";
+import { StoreError } from "./errors.ts";
+import { RESTORE_HINT } from "./record.ts";
 
 /**
  * One atomic append. The log owns the buffers from the call on (they may move to another thread).
@@ -12,12 +14,30 @@ export interface LogAppend {
   readonly bytes: Bytes;
   /** Positions that are deleted in the same transaction. */
   readonly removals: Float64Array<ArrayBuffer>;
+  /** Records that take the place of those that stand there; a place that is empty is refused. */
+  readonly replacements?: LogReplacements;
   /** Replaces the head. */
   readonly head: Bytes;
   /** Replaces the keyring. */
   readonly keyring?: Bytes;
   /** Replaces or removes chunks of the index checkpoint. */
   readonly checkpoint?: readonly CheckpointChange[];
+}
+
+/** Records at positions that are taken, back to back in `bytes`. */
+export interface LogReplacements {
+  readonly positions: Float64Array<ArrayBuffer>;
+  readonly lengths: Uint32Array<ArrayBuffer>;
+  readonly bytes: Bytes;
+}
+
+/** What an engine throws where a replacement finds its place empty: the medium was changed. */
+export function nothingToReplace(position: number): StoreError {
+  return new StoreError(
+    "record_missing",
+    `record at position ${position} is gone from the log, it cannot be replaced`,
+    { hint: RESTORE_HINT },
+  );
 }
 
 export interface CheckpointChange {
@@ -35,14 +55,14 @@ export interface LogPage {
 }
 
 /** One part of a copy: records that were not told yet, and what became of those that were. */
-export interface LogCopyPart extends LogPage {
+export interface LogCopyPart {
+  readonly page: LogPage;
+  /** Records of earlier parts that were replaced since, as they stand now. */
+  readonly changed: LogPage;
   /** Positions of earlier parts that are gone since. */
   readonly removals: Float64Array<ArrayBuffer>;
-  /** In the first part, and where it changed: before the records that need it. */
-  readonly keyring: Bytes | undefined;
-  /** In the last part: the head that all parts together, without what was removed, stand for. */
-  readonly head: Bytes | undefined;
-  readonly last: boolean;
+  /** In the last part: what all parts together stand for. */
+  readonly end: Pick<LogStart, "head" | "keyring"> | undefined;
 }
 
 export interface LogStart {

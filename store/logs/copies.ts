@@ -1,26 +1,31 @@
 /**
- * Copies of a log that is written to meanwhile: how far each one got, and what went away behind it.
- * Positions only rise and a record never changes, so that the parts read so far, without what was
- * removed since, are the log as it stands when the last part is read.
+ * Copies of a log that is written to meanwhile: how far each one got, and what became of what it
+ * has told. New records stand behind all others, so a copy that has caught up, with what changed
+ * and without what went since it was told, is the log as it stands in that moment.
  */
 import type { Bytes } from "../../backends/mod.ts";
-import type { LogCopyPart, LogPage } from "../log.ts";
+import type { LogAppend, LogCopyPart, LogPage } from "../log.ts";
 
 /** Removals told in one part: 512 KiB of positions. */
 const MAX_REMOVALS = 65_536;
+/** Records told once more in one part. */
+const MAX_CHANGED = 256;
 
 interface Copy {
-  /** Everything below was read. */
+  /** Everything below was told. */
   next: number;
-  /** Read, and gone since. */
+  /** Told, and gone since. */
   readonly removed: number[];
-  keyringChanged: boolean;
+  /** Told, and replaced since. */
+  readonly changed: Set<number>;
 }
 
-/** What a log tells about itself in one instant. */
+/** The log in one instant. */
 export interface CopySource {
   /** A page of records from a position on, and whether the log has none behind it. */
   page(from: number): { readonly page: LogPage; readonly end: boolean };
+  /** The records at these positions; each is there. */
+  records(positions: readonly number[]): LogPage;
   head(): Bytes | undefined;
   keyring(): Bytes | undefined;
 }
@@ -32,33 +37,40 @@ export class Copies {
   next(id: number, source: CopySource): LogCopyPart {
     let copy = this.#copies.get(id);
     if (copy === undefined) {
-      copy = { next: 0, removed: [], keyringChanged: true };
+      copy = { next: 0, removed: [], changed: new Set() };
       this.#copies.set(id, copy);
     }
-    const removals = Float64Array.from(copy.removed.splice(0, MAX_REMOVALS));
-    const keyring = copy.keyringChanged ? source.keyring() : undefined;
-    copy.keyringChanged = false;
+    const { removed, changed } = copy;
+    const removals = Float64Array.from(removed.splice(0, MAX_REMOVALS));
+    const again = [...changed.values().take(MAX_CHANGED)];
+    for (const position of again) changed.delete(position);
     const { page, end } = source.page(copy.next);
-    const last = page.positions.at(-1);
-    if (last !== undefined) copy.next = last + 1;
-    const isLast = end && copy.removed.length === 0;
-    if (isLast) this.#copies.delete(id);
-    return { ...page, removals, keyring, head: isLast ? source.head() : undefined, last: isLast };
+    const newest = page.positions.at(-1);
+    if (newest !== undefined) copy.next = newest + 1;
+    const last = end && removed.length === 0 && changed.size === 0;
+    if (last) this.#copies.delete(id);
+    return {
+      page,
+      removals,
+      changed: source.records(again),
+      end: last ? { head: source.head(), keyring: source.keyring() } : undefined,
+    };
   }
 
   end(id: number): void {
     this.#copies.delete(id);
   }
 
-  /** Called after every append, in the same turn. */
-  appended(removals: Iterable<number>, keyringChanged: boolean): void {
-    if (this.#copies.size === 0) return;
+  /** Called after every append, before anything else is read. */
+  appended({ removals, replacements }: LogAppend): void {
     for (const copy of this.#copies.values()) {
-      if (keyringChanged) copy.keyringChanged = true;
-    }
-    for (const position of removals) {
-      for (const copy of this.#copies.values()) {
-        if (position < copy.next) copy.removed.push(position);
+      for (const position of replacements?.positions ?? []) {
+        if (position < copy.next) copy.changed.add(position);
+      }
+      for (const position of removals) {
+        if (position >= copy.next) continue;
+        copy.changed.delete(position);
+        copy.removed.push(position);
       }
     }
   }

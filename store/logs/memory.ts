@@ -1,14 +1,15 @@
 /** A log in memory: for tests, and the reference for the conformance suite. */
 import type { Bytes } from "../../backends/mod.ts";
 import { StoreError } from "../errors.ts";
-import type {
-  DurableLog,
-  LogAppend,
-  LogCopyPart,
-  LogPage,
-  LogSize,
-  LogStart,
-  LogTags,
+import {
+  type DurableLog,
+  type LogAppend,
+  type LogCopyPart,
+  type LogPage,
+  type LogSize,
+  type LogStart,
+  type LogTags,
+  nothingToReplace,
 } from "../log.ts";
 import { TAG_BYTES } from "../record.ts";
 import { Copies, type CopySource } from "./copies.ts";
@@ -62,6 +63,7 @@ class MemoryLog implements DurableLog {
       }
       offset += length;
     });
+    replaceRecords(medium, append.replacements);
     for (const position of append.removals) medium.records.delete(position);
     medium.head = append.head.slice();
     if (append.keyring !== undefined) medium.keyring = append.keyring.slice();
@@ -69,7 +71,7 @@ class MemoryLog implements DurableLog {
       if (change.bytes === undefined) medium.checkpoint.delete(change.chunk);
       else medium.checkpoint.set(change.chunk, change.bytes.slice());
     }
-    this.#copies.appended(append.removals, append.keyring !== undefined);
+    this.#copies.appended(append);
   }
 
   async *replay(from: number): AsyncIterable<LogPage> {
@@ -88,6 +90,7 @@ class MemoryLog implements DurableLog {
         const page = this.#page(positions.slice(0, PAGE_RECORDS));
         return { page, end: positions.length <= PAGE_RECORDS };
       },
+      records: (positions) => this.#page(positions),
       head: () => this.#medium.head?.slice(),
       keyring: () => this.#medium.keyring?.slice(),
     };
@@ -96,7 +99,7 @@ class MemoryLog implements DurableLog {
         await this.#live();
         const part = this.#copies.next(id, source);
         yield part;
-        if (part.last) return;
+        if (part.end !== undefined) return;
       }
     } finally {
       this.#copies.end(id);
@@ -154,6 +157,16 @@ class MemoryLog implements DurableLog {
       ? Promise.reject(new StoreError("closed", "the log was closed"))
       : Promise.resolve();
   }
+}
+
+function replaceRecords(medium: MemoryMedium, replacements: LogAppend["replacements"]): void {
+  let offset = 0;
+  replacements?.positions.forEach((position, i) => {
+    const end = offset + replacements.lengths[i]!;
+    if (!medium.records.has(position)) throw nothingToReplace(position);
+    medium.records.set(position, replacements.bytes.slice(offset, end));
+    offset = end;
+  });
 }
 
 function concat(parts: readonly Bytes[]): Bytes {

@@ -104,7 +104,7 @@ class SqliteLog implements DurableLog {
       let next = this.#channel.copy(copy);
       for (;;) {
         const part = await next;
-        isOver = part.last;
+        isOver = part.end !== undefined;
         if (!isOver) {
           // One part ahead; its failure is told when it is waited for.
           next = this.#channel.copy(copy);
@@ -231,7 +231,12 @@ class WorkerChannel implements Channel {
   append(append: LogAppend): Promise<void> {
     return this.#call<undefined>(
       { op: "append", append },
-      [append.bytes.buffer, append.lengths.buffer, append.removals.buffer],
+      [
+        append.bytes.buffer,
+        append.lengths.buffer,
+        append.removals.buffer,
+        ...(append.replacements === undefined ? [] : [append.replacements.bytes.buffer]),
+      ],
     );
   }
   replay(from: number): Promise<LogPage> {

@@ -8,15 +8,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Bytes } from "../../backends/mod.ts";
 import { StoreError } from "../errors.ts";
-import type {
-  CheckpointChange,
-  LogAppend,
-  LogCopyPart,
-  LogPage,
-  LogSize,
-  LogStart,
-  LogTags,
-} from "../log.ts";
+import type { LogAppend, LogCopyPart, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
 import { TAG_BYTES } from "../record.ts";
 import { Copies } from "./copies.ts";
 import {
@@ -28,27 +20,22 @@ import {
   isThere,
   pragma,
 } from "./sqlite_file.ts";
+import {
+  changeChunk,
+  prepareStatements,
+  replaceRecords,
+  type Statements,
+} from "./sqlite_statements.ts";
+import { readPage, readRecords } from "./sqlite_pages.ts";
 import { checkWal } from "./wal_check.ts";
 
 /** The write-ahead log is folded into the file at this size: 16 MiB. */
 const WAL_PAGES = 1024;
 const CACHE_KIB = 8 * 1024;
-/** A replayed page of records stops at this size. */
-const REPLAY_BYTES = 1 << 20;
-const REPLAY_RECORDS = 2048;
 const TAGS_PER_PAGE = 16384;
 /** Free pages given back to the file system in one append, once a quarter of the file is free. */
 const VACUUM_PAGES = 256;
 const VACUUM_MIN_FREE_PAGES = 1024;
-
-interface Statements {
-  readonly insert: StatementSync;
-  readonly remove: StatementSync;
-  readonly head: StatementSync;
-  readonly keyring: StatementSync;
-  readonly putChunk: StatementSync;
-  readonly removeChunk: StatementSync;
-}
 
 export class SqliteEngine {
   readonly #path: string;
@@ -94,14 +81,15 @@ export class SqliteEngine {
 
   /** Up to a page of records from a position on; empty at the end. */
   replay(from: number): LogPage {
-    return this.#guard(() => this.#page(from).page);
+    return this.#guard(() => readPage(this.#readable(), from).page);
   }
 
   /** The next part of a copy (see copies.ts). */
   copy(id: number): LogCopyPart {
     return this.#guard(() =>
       this.#copies.next(id, {
-        page: (from) => this.#page(from),
+        page: (from) => readPage(this.#readable(), from),
+        records: (positions) => readRecords(this.#readable(), positions),
         head: () => this.#one("SELECT record AS bytes FROM head WHERE id = 1"),
         keyring: () => this.#one("SELECT bytes FROM keyring WHERE id = 1"),
       })
@@ -110,44 +98,6 @@ export class SqliteEngine {
 
   endCopy(id: number): void {
     this.#copies.end(id);
-  }
-
-  #page(from: number): { readonly page: LogPage; readonly end: boolean } {
-    const database = this.#readable();
-    let end = true;
-    const records: { position: number; tag: Bytes; rest: Bytes }[] = [];
-    let size = 0;
-    if (database !== undefined) {
-      const rows = database.prepare(
-        "SELECT position, tag, rest FROM records WHERE position >= ? ORDER BY position",
-      ).iterate(from);
-      for (const row of rows) {
-        const record = {
-          position: integer(row["position"]),
-          tag: blob(row["tag"]),
-          rest: blob(row["rest"]),
-        };
-        records.push(record);
-        size += record.tag.length + record.rest.length;
-        if (size >= REPLAY_BYTES || records.length >= REPLAY_RECORDS) {
-          end = false;
-          break;
-        }
-      }
-    }
-    const bytes = new Uint8Array(size);
-    let offset = 0;
-    for (const { tag, rest } of records) {
-      bytes.set(rest, offset);
-      bytes.set(tag, offset + rest.length);
-      offset += rest.length + tag.length;
-    }
-    const page = {
-      positions: Float64Array.from(records, (record) => record.position),
-      lengths: Uint32Array.from(records, ({ tag, rest }) => tag.length + rest.length),
-      bytes,
-    };
-    return { page, end };
   }
 
   /** Up to a page of tags from a position on; empty at the end. */
@@ -237,13 +187,14 @@ export class SqliteEngine {
         );
         offset = end;
       }
+      replaceRecords(statements, append.replacements);
       for (const position of append.removals) statements.remove.run(position);
       statements.head.run(append.head);
       if (append.keyring !== undefined) statements.keyring.run(append.keyring);
       for (const change of append.checkpoint ?? []) changeChunk(statements, change);
       if (append.removals.length > 0) giveBackSpace(database);
       database.exec("COMMIT");
-      this.#copies.appended(append.removals, append.keyring !== undefined);
+      this.#copies.appended(append);
       this.#checkFiles();
       // Into the file itself: a log that is lost with its side file must not look like a new store.
       if (append.keyring !== undefined) database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -326,20 +277,7 @@ export class SqliteEngine {
     database.exec(`PRAGMA cache_size = -${CACHE_KIB}`);
     harden(database);
     checkSchema(database, this.#path);
-    this.#statements = {
-      insert: database.prepare("INSERT INTO records (position, tag, rest) VALUES (?, ?, ?)"),
-      remove: database.prepare("DELETE FROM records WHERE position = ?"),
-      head: database.prepare(
-        "INSERT INTO head (id, record) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
-      ),
-      keyring: database.prepare(
-        "INSERT INTO keyring (id, bytes) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET bytes = excluded.bytes",
-      ),
-      putChunk: database.prepare(
-        "INSERT INTO checkpoint (chunk, bytes) VALUES (?, ?) ON CONFLICT (chunk) DO UPDATE SET bytes = excluded.bytes",
-      ),
-      removeChunk: database.prepare("DELETE FROM checkpoint WHERE chunk = ?"),
-    };
+    this.#statements = prepareStatements(database);
     return database;
   }
 
@@ -365,11 +303,6 @@ export class SqliteEngine {
       throw ioError(`the log ${this.#path} failed`, error);
     }
   }
-}
-
-function changeChunk(statements: Statements, change: CheckpointChange): void {
-  if (change.bytes === undefined) statements.removeChunk.run(change.chunk);
-  else statements.putChunk.run(change.chunk, change.bytes);
 }
 
 function rollBack(database: DatabaseSync): void {

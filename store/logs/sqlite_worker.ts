@@ -58,7 +58,11 @@ function perform(engine: SqliteEngine, call: SqliteCall): SqliteResult {
 /** Whole buffers move instead of being copied; views into larger ones are copied. */
 function transfers(result: SqliteResult): ArrayBuffer[] {
   if (result === undefined) return [];
-  const views: unknown[] = Array.isArray(result) ? result : Object.values(result);
+  const views: unknown[] = Array.isArray(result)
+    ? result
+    : "page" in result
+    ? [result.page.bytes, result.changed.bytes]
+    : Object.values(result);
   const buffers: ArrayBuffer[] = [];
   for (const view of views) {
     if (!ArrayBuffer.isView(view) || !(view.buffer instanceof ArrayBuffer)) continue;

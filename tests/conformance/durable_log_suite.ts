@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import fc from "fast-check";
 import type { Bytes } from "../../backends/mod.ts";
 import { StoreError } from "../../store/errors.ts";
-import type { DurableLog, LogAppend } from "../../store/log.ts";
+import type { DurableLog, LogAppend, LogPage } from "../../store/log.ts";
 
 /** One medium that can be opened again and again. */
 export interface LogMedium extends AsyncDisposable {
@@ -177,48 +177,57 @@ export function durableLogSuite(name: string, makeMedium: () => Promise<LogMediu
     const states = new Map([[record(99, 40).toHex(), await contents(log)]]);
     const copied = new Map<number, string>();
     let parts = 0;
-    let keyring: Bytes | undefined;
-    let head: Bytes | undefined;
+    let end: { readonly head: Bytes | undefined; readonly keyring: Bytes | undefined } | undefined;
+    const take = ({ positions, lengths, bytes }: LogPage, isNew: boolean) => {
+      let offset = 0;
+      positions.forEach((at, i) => {
+        assertEquals(copied.has(at), !isNew);
+        copied.set(at, bytes.subarray(offset, offset + lengths[i]!).toHex());
+        offset += lengths[i]!;
+      });
+    };
     for await (const part of log.copy()) {
-      assertEquals(head, undefined, "a part behind the last one");
+      assertEquals(end, undefined, "a part behind the last one");
       for (const removed of part.removals) {
         assert(copied.delete(removed), "never told, but removed");
       }
-      let offset = 0;
-      part.positions.forEach((at, i) => {
-        assert(at > Math.max(-1, ...copied.keys()), "positions must rise");
-        copied.set(at, part.bytes.subarray(offset, offset + part.lengths[i]!).toHex());
-        offset += part.lengths[i]!;
-      });
-      keyring = part.keyring ?? keyring;
-      head = part.head;
-      assertEquals(part.last, head !== undefined);
-      if (part.last) break;
+      take(part.changed, false);
+      take(part.page, true);
+      end = part.end;
+      if (end !== undefined) break;
       parts++;
-      // One that was told, one that was not, and the newest.
-      await log.append(append(position, [record(position, 50), record(position, 60)], {
-        removals: [parts, count - parts, position - 1],
-        head: record(parts, 77),
-        ...(parts === 1 ? { keyring: record(2, 41) } : {}),
-      }));
+      // One that was told, one that was not, and the newest; one of each is replaced.
+      const anew = [record(parts, 90), record(parts, 91)];
+      await log.append({
+        ...append(position, [record(position, 50), record(position, 60)], {
+          removals: [parts, count - parts, position - 1],
+          head: record(parts, 77),
+          ...(parts === 1 ? { keyring: record(2, 41) } : {}),
+        }),
+        replacements: {
+          positions: Float64Array.of(10 + parts, count - 10 - parts),
+          lengths: Uint32Array.of(90, 91),
+          bytes: new Uint8Array([...anew[0]!, ...anew[1]!]),
+        },
+      });
       states.set(record(parts, 77).toHex(), await contents(log));
       position += 2;
     }
     assert(parts > 1, "the copy had too few parts to be written to");
-    assertEquals(keyring, record(2, 41));
-    assertEquals(copied, states.get(head!.toHex()));
+    assertEquals(end?.keyring, record(2, 41));
+    assertEquals(copied, states.get(end!.head!.toHex()));
   });
 
   test("a copy that is given up leaves nothing behind, and several go side by side", async (medium) => {
     await using log = medium.open();
     await log.append(append(0, Array.from({ length: 600 }, (_, i) => record(i, 5000))));
     for await (const part of log.copy()) {
-      assert(!part.last);
+      assertEquals(part.end, undefined);
       break;
     }
     const positions = async () => {
       const found: number[] = [];
-      for await (const part of log.copy()) found.push(...part.positions);
+      for await (const part of log.copy()) found.push(...part.page.positions);
       return found;
     };
     const [one, other] = await Promise.all([positions(), positions()]);

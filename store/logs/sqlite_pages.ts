@@ -1,0 +1,70 @@
+/** Records out of the SQLite file, in pages. */
+import type { DatabaseSync } from "node:sqlite";
+import type { Bytes } from "../../backends/mod.ts";
+import type { LogPage } from "../log.ts";
+import { blob, integer } from "./sqlite_file.ts";
+
+/** A page stops at this size. */
+const PAGE_BYTES = 1 << 20;
+const PAGE_RECORDS = 2048;
+
+interface Row {
+  readonly position: number;
+  readonly tag: Bytes;
+  readonly rest: Bytes;
+}
+
+/** Up to a page of records from a position on, and whether there is none behind it. */
+export function readPage(
+  database: DatabaseSync | undefined,
+  from: number,
+): { readonly page: LogPage; readonly end: boolean } {
+  if (database === undefined) return { page: pageOf([]), end: true };
+  const rows: Row[] = [];
+  let size = 0;
+  const found = database.prepare(
+    "SELECT position, tag, rest FROM records WHERE position >= ? ORDER BY position",
+  ).iterate(from);
+  for (const one of found) {
+    const row = rowOf(one);
+    rows.push(row);
+    size += row.tag.length + row.rest.length;
+    if (size >= PAGE_BYTES || rows.length >= PAGE_RECORDS) {
+      return { page: pageOf(rows), end: false };
+    }
+  }
+  return { page: pageOf(rows), end: true };
+}
+
+/** The records at these positions; one that is not there is left out. */
+export function readRecords(
+  database: DatabaseSync | undefined,
+  positions: readonly number[],
+): LogPage {
+  if (database === undefined || positions.length === 0) return pageOf([]);
+  const statement = database.prepare("SELECT position, tag, rest FROM records WHERE position = ?");
+  return pageOf(positions.flatMap((position) => {
+    const row = statement.get(position);
+    return row === undefined ? [] : [rowOf(row)];
+  }));
+}
+
+function rowOf(row: Readonly<Record<string, unknown>>): Row {
+  return {
+    position: integer(row["position"]),
+    tag: blob(row["tag"]),
+    rest: blob(row["rest"]),
+  };
+}
+
+function pageOf(rows: readonly Row[]): LogPage {
+  const lengths = Uint32Array.from(rows, ({ tag, rest }) => tag.length + rest.length);
+  const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
+  let offset = 0;
+  for (const { tag, rest } of rows) {
+    bytes.set(rest, offset);
+    bytes.set(tag, offset + rest.length);
+    offset += rest.length + tag.length;
+  }
+  return { positions: Float64Array.from(rows, (row) => row.position), lengths, bytes };
+}
