@@ -57,6 +57,7 @@ export interface Config {
   readonly noRecovery: boolean;
   readonly logLevel: LogLevel;
   readonly heartbeatTimeoutSeconds: number;
+  readonly removeLostAfterSeconds: number;
   /** The fields that somebody set; the others are defaults. */
   readonly given: ReadonlySet<keyof Config>;
 }
@@ -242,6 +243,7 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     noRecovery: false,
     logLevel: "info",
     heartbeatTimeoutSeconds: 90,
+    removeLostAfterSeconds: 3_600,
     given: new Set(),
   };
 }

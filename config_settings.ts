@@ -211,4 +211,10 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     help: "a worker silent for longer is lost (default: 90)",
     parse: integer(1, 86_400, "seconds"),
   },
+  {
+    field: "removeLostAfterSeconds",
+    env: "NAUTILUS_REMOVE_LOST_AFTER_SECONDS",
+    help: "a worker lost or refused for longer goes with its Node and Lease (default: 3600)",
+    parse: integer(1, 31_536_000, "seconds"),
+  },
 ];

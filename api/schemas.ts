@@ -38,6 +38,7 @@ const amount = v.union([
   v.pipe(v.string(), v.regex(/^(0|[1-9][0-9]{0,19})$/, "must be a decimal u64")),
 ]);
 
+const quantity = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const percent = v.pipe(v.number(), v.finite(), v.minValue(0), v.maxValue(100));
 
 export const RegisterWorkerRequest = v.strictObject({
@@ -78,6 +79,13 @@ export const HeartbeatRequest = v.strictObject({
     memory_percent: percent,
     disk_percent: percent,
   }),
+  /** What the machine has; absent: the Node says nothing of it. */
+  capacity: v.optional(v.strictObject({
+    cpu_cores: v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(65_536)),
+    memory_bytes: quantity,
+    disk_bytes: quantity,
+    pods: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(100_000))),
+  })),
 });
 export type HeartbeatRequest = v.InferOutput<typeof HeartbeatRequest>;
 

@@ -7,6 +7,8 @@ import type { WorkerRecord, WorkerSession } from "./worker_records.ts";
 export interface SessionIndex {
   /** The sessions of the record take the place of those of the one before it. */
   replace(before: WorkerRecord | undefined, after: WorkerRecord): void;
+  /** The sessions of the record are none any more. */
+  forget(record: WorkerRecord): void;
   /** The node and the session of a token, ended or not; undefined for no session of this master. */
   find(token: string): { readonly nodeId: string; readonly hash: string } | undefined;
   /** Calls back once when the node has no session any more, until the returned function is called. */
@@ -40,6 +42,13 @@ export function createSessionIndex(
       }
       for (const hash of kept) byHash.set(hash, after.node_id);
       if (kept.size === 0) end(after.node_id);
+    },
+    forget(record) {
+      for (const { hash } of sessionsOf(record)) {
+        byHash.delete(hash);
+        verified.delete(hash);
+      }
+      end(record.node_id);
     },
     find(token) {
       const isSigned = looksLikeSignedSession(token);

@@ -11,6 +11,7 @@ import {
   type WorkerRecord,
   type WorkerState,
 } from "./worker_records.ts";
+import type { NodeFacts } from "./k8s/node_conditions.ts";
 import type { WorkerView } from "./worker_types.ts";
 
 export interface Entry {
@@ -21,10 +22,39 @@ export interface Entry {
   heartbeat: HeartbeatRecord | undefined;
   /** Of the admission in the record: its key, and the highest sequence number that was let through. */
   proven: { readonly id: string; readonly nodeKey: KeyObject; sequence: number } | undefined;
+  /** What Node and Lease were last written with; undefined: not known since the start. */
+  shown: Shown | undefined;
   renewing: boolean;
   /** A bearer token, in memory only: after a restart the chain is asked when it is presented again. */
   token: string | undefined;
   validatedAtMs: number;
+}
+
+/** See worker_status.ts. */
+export interface Shown {
+  readonly leaseAtMs: number;
+  readonly statusAtMs: number;
+  readonly memoryPressure: boolean;
+  readonly diskPressure: boolean;
+  /** JSON; empty where the worker does not say. */
+  readonly capacity: string;
+}
+
+/** What the worker's Node is to say. */
+export function factsOf(record: WorkerRecord, heartbeat: HeartbeatRecord | undefined): NodeFacts {
+  return {
+    nodeId: record.node_id,
+    state: record.state,
+    owner: record.owner,
+    stakeStatus: record.stake_status,
+    reason: record.refusal,
+    heartbeat: heartbeat === undefined ? undefined : {
+      receivedAtMs: heartbeat.received_at_ms,
+      memoryPercent: heartbeat.resource_usage.memory_percent,
+      diskPercent: heartbeat.resource_usage.disk_percent,
+      capacity: heartbeat.capacity,
+    },
+  };
 }
 
 export function unchanged(nodeId: string, revision: number): Compare {

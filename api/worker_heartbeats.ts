@@ -13,6 +13,7 @@ import {
 } from "./worker_records.ts";
 import type { WorkerRoster } from "./worker_roster.ts";
 import { issueSession, MAX_ATTEMPTS, standing } from "./worker_session_issue.ts";
+import { shownBy, type WorkerStatusWriter } from "./worker_status.ts";
 import type { Acknowledgement } from "./worker_types.ts";
 
 export interface WorkerHeartbeats {
@@ -24,7 +25,10 @@ export interface WorkerHeartbeats {
   leave(sessionToken: string, nodeId: string, beat?: SignedBeat): Promise<void>;
 }
 
-export function createWorkerHeartbeats(roster: WorkerRoster): WorkerHeartbeats {
+export function createWorkerHeartbeats(
+  roster: WorkerRoster,
+  status: WorkerStatusWriter,
+): WorkerHeartbeats {
   const { options } = roster;
   const { store, clock, sessionTtlMs } = options;
 
@@ -103,10 +107,10 @@ export function createWorkerHeartbeats(roster: WorkerRoster): WorkerHeartbeats {
           ? undefined
           : changeState(entry.record, "active", now);
         // Counts only while the record, and the session in it, stands as it was checked.
+        const heartbeat = heartbeatRecord(request, now, entry);
         const change = activated === undefined
           ? { compare: [unchanged(nodeId, entry.revision)], operations: [] }
-          : await roster.changeTo(activated, entry.revision);
-        const heartbeat = heartbeatRecord(request, now, entry);
+          : await roster.changeTo(activated, entry.revision, heartbeat);
         const response = await store.txn({
           compare: change.compare,
           success: [{
@@ -118,8 +122,13 @@ export function createWorkerHeartbeats(roster: WorkerRoster): WorkerHeartbeats {
           failure: [],
         });
         if (!response.succeeded) continue;
-        if (activated !== undefined) roster.remember(activated, response.revisions.system);
+        if (activated !== undefined) {
+          roster.remember(activated, response.revisions.system);
+          // The Node was just written; its Lease is due.
+          entry.shown = { ...shownBy(heartbeat, entry.shown, now), leaseAtMs: 0 };
+        }
         entry.heartbeat = heartbeat;
+        status.note(entry);
         const isDue = session.expires_at_ms - now < sessionTtlMs / 2;
         return { receivedAtMs: now, renewed: isDue ? await renew(entry, session) : undefined };
       }
@@ -152,5 +161,6 @@ function heartbeatRecord(request: HeartbeatRequest, now: number, entry: Entry): 
     stake_amount: String(request.stake_amount),
     running_pods: request.running_pods,
     resource_usage: request.resource_usage,
+    ...(request.capacity === undefined ? {} : { capacity: request.capacity }),
   };
 }

@@ -67,6 +67,12 @@ const heartbeatRecord = v.strictObject({
     memory_percent: v.number(),
     disk_percent: v.number(),
   }),
+  capacity: v.optional(v.strictObject({
+    cpu_cores: v.number(),
+    memory_bytes: v.number(),
+    disk_bytes: v.number(),
+    pods: v.optional(v.number()),
+  })),
 });
 export type HeartbeatRecord = v.InferOutput<typeof heartbeatRecord>;
 

@@ -6,12 +6,14 @@ import { decodeKey, prefixRange } from "./k8s/keys.ts";
 import { createTokenBucket } from "./middleware/token_bucket.ts";
 import { ApiProblem } from "./problem.ts";
 import { createSessionIndex, type SessionIndex, sessionsOf } from "./session_index.ts";
-import { type Entry, putWorker, unchanged } from "./worker_entry.ts";
+import { type Entry, factsOf, putWorker, unchanged } from "./worker_entry.ts";
 import {
   decodeHeartbeat,
   decodeWorker,
   HEARTBEAT_PREFIX,
+  heartbeatKey,
   WORKER_PREFIX,
+  workerKey,
   type WorkerRecord,
   type WorkerSession,
 } from "./worker_records.ts";
@@ -99,14 +101,9 @@ export class WorkerRoster {
   async changeTo(
     record: WorkerRecord,
     revision: number,
+    heartbeat = this.#entries.get(record.node_id)?.heartbeat,
   ): Promise<Pick<WorkerChange, "compare" | "operations">> {
-    const node = await this.options.nodes.plan({
-      nodeId: record.node_id,
-      state: record.state,
-      owner: record.owner,
-      stakeStatus: record.stake_status,
-      reason: record.refusal,
-    });
+    const node = await this.options.nodes.plan(factsOf(record, heartbeat));
     return {
       compare: [unchanged(record.node_id, revision), ...node.compare],
       operations: [putWorker(record), ...node.operations],
@@ -134,6 +131,7 @@ export class WorkerRoster {
         beats: createTokenBucket(HEARTBEAT_RATE, this.options.clock),
         heartbeat: undefined,
         proven: undefined,
+        shown: undefined,
         renewing: false,
         token: undefined,
         validatedAtMs: 0,
@@ -143,6 +141,28 @@ export class WorkerRoster {
     existing.record = record;
     existing.revision = revision;
     if (record.session === undefined) existing.token = undefined;
+  }
+
+  /** The worker is gone for good: record, heartbeat, Node and Lease, and with them its session. */
+  async remove(entry: Entry): Promise<boolean> {
+    const { record, revision } = entry;
+    const { node_id: nodeId } = record;
+    const node = await this.options.nodes.planRemoval(nodeId);
+    const response = await this.options.store.txn({
+      compare: [unchanged(nodeId, revision), ...node.compare],
+      success: [
+        { type: "delete", keyspace: "system", key: workerKey(nodeId) },
+        { type: "delete", keyspace: "system", key: heartbeatKey(nodeId) },
+        ...node.operations,
+      ],
+      failure: [],
+    });
+    // Somebody may have registered under the name the moment after.
+    if (response.succeeded && this.#entries.get(nodeId) === entry && entry.revision === revision) {
+      this.#entries.delete(nodeId);
+      this.index.forget(record);
+    }
+    return response.succeeded;
   }
 
   /** The chain has just vouched for the worker. @param token a bearer's, to ask again with */

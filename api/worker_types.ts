@@ -26,6 +26,8 @@ export interface WorkersOptions {
   readonly nodes: NodeObjects;
   /** A worker that was not heard of for this long is lost. */
   readonly heartbeatTimeoutMs: number;
+  /** A worker that was lost or refused for this long is removed. */
+  readonly removeAfterMs: number;
   /** A session ends after this long; the worker registers again. Never outlives the Seal token. */
   readonly sessionTtlMs: number;
   /** How often the chain is asked again about a token whose session lives. */
@@ -72,6 +74,8 @@ export interface WorkerView {
 
 export interface SweepResult {
   readonly lost: readonly string[];
+  /** Gone with record, session, Node and Lease. */
+  readonly removed: readonly string[];
   readonly refused: readonly string[];
   /** Tokens whose chain could not be asked this time; their sessions end at their own time. */
   readonly unreachable: number;
@@ -106,7 +110,10 @@ export interface Workers {
   onSessionEnd(nodeId: string, ended: () => void): () => void;
   /** The node that a live session token belongs to. */
   authenticate(sessionToken: string): string | undefined;
-  /** Marks the silent as lost and asks the chain again about those who are due. Called by a timer. */
+  /**
+   * Marks the silent as lost, removes those lost long ago, shows what was heard, and asks the chain
+   * again about those who are due. Called by a timer.
+   */
   sweep(): Promise<SweepResult>;
   /** The chain changed its mind about a node: ends its session unless the status is `active`. */
   planStatusChange(nodeId: string, status: string): Promise<WorkerChange | undefined>;

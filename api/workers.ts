@@ -8,6 +8,7 @@ import { createWorkerEntrance } from "./worker_entrance.ts";
 import { view } from "./worker_entry.ts";
 import { createWorkerHeartbeats } from "./worker_heartbeats.ts";
 import { openRoster } from "./worker_roster.ts";
+import { createWorkerStatusWriter } from "./worker_status.ts";
 import { createWorkerSweep } from "./worker_sweep.ts";
 import type { Workers, WorkersOptions } from "./worker_types.ts";
 
@@ -27,13 +28,14 @@ export async function openWorkers(options: WorkersOptions): Promise<Workers> {
   const roster = await openRoster(options);
   const revocations = createRevocationLog();
   const entrance = createWorkerEntrance(roster, revocations);
-  const heartbeats = createWorkerHeartbeats(roster);
+  const status = createWorkerStatusWriter(options);
+  const heartbeats = createWorkerHeartbeats(roster, status);
   return {
     register: entrance.register,
     admit: entrance.admit,
     heartbeat: heartbeats.heartbeat,
     leave: heartbeats.leave,
-    sweep: createWorkerSweep(roster),
+    sweep: createWorkerSweep(roster, status),
 
     onSessionEnd(nodeId, ended) {
       const entry = roster.get(nodeId);

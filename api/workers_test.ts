@@ -107,7 +107,12 @@ Deno.test("a silent worker is lost, and back with its next heartbeat", async () 
   const token = await session(api);
   await beat(api, token);
   api.time.now += HEARTBEAT_TIMEOUT_MS;
-  assertEquals(await api.workers.sweep(), { lost: [], refused: [], unreachable: 0 });
+  assertEquals(await api.workers.sweep(), {
+    lost: [],
+    removed: [],
+    refused: [],
+    unreachable: 0,
+  });
   api.time.now += 1;
   assertEquals((await api.workers.sweep()).lost, [NODE]);
   assertEquals(api.workers.get(NODE)?.state, "lost");

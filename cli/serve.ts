@@ -15,7 +15,7 @@ import { openWorkers, type Workers } from "../api/workers.ts";
 import { type Config, ConfigError } from "../config.ts";
 import type { Store } from "../store/mod.ts";
 import { VERSION } from "../version.ts";
-import { openEtcdAuthority } from "../api/etcd/mod.ts";
+import { AutoCompactor, openEtcdAuthority } from "../api/etcd/mod.ts";
 import { banner } from "./banner.ts";
 import { type ChainParts, openChain } from "./chain.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
@@ -44,6 +44,8 @@ import type { Logger } from "@logtape/logtape";
 const SESSION_TTL_MS = 3_600_000;
 const REVALIDATE_AFTER_MS = 60_000;
 const SWEEP_INTERVAL_MS = 1_000;
+/** As a kube-apiserver compacts its etcd: a watch or a list may go on from five minutes ago. */
+const K8S_HISTORY = { mode: "periodic", retentionMs: 300_000 } as const;
 /** Simulated evidence costs some microseconds; there is no scarce hardware to protect. */
 const SIMULATION_LIMITS = {
   ...DEFAULT_LIMITS,
@@ -122,6 +124,7 @@ async function runMaster(
     sessions: createSessionTokens(sessionSecret, systemRandom),
     validator: chain.validator,
     heartbeatTimeoutMs: config.heartbeatTimeoutSeconds * 1000,
+    removeAfterMs: config.removeLostAfterSeconds * 1000,
     sessionTtlMs: SESSION_TTL_MS,
     revalidateAfterMs: REVALIDATE_AFTER_MS,
   });
@@ -225,10 +228,14 @@ async function runMaster(
     node.tls,
     etcd,
   );
+  const k8sHistory = new AutoCompactor(store, Date.now, K8S_HISTORY, "k8s");
   const stopChain = listener.start();
   const sweeping = setInterval(() => {
     if (store.failure !== undefined) return stop.request();
     sweep(workers, log);
+    k8sHistory.tick().catch((error: unknown) =>
+      log.error("the history of objects could not be compacted: {error}", { error })
+    );
     renewCertificate(node.tls, listeners.tls, log);
     etcd?.renewCertificate().catch((error: unknown) =>
       log.error("the etcd listener keeps its certificate: {error}", { error })
@@ -334,8 +341,9 @@ async function writeRuntimeFiles(
 /** Failures of one round are told and tried again in the next; the sessions keep their own ends. */
 function sweep(workers: Workers, log: Logger): void {
   workers.sweep().then(
-    ({ lost, refused }) => {
+    ({ lost, removed, refused }) => {
       for (const worker of lost) log.warn("a worker is lost: no heartbeat", { worker });
+      for (const worker of removed) log.warn("a worker is removed with its Node", { worker });
       for (const worker of refused) log.warn("a worker lost its admission", { worker });
     },
     (error: unknown) => log.error("workers could not be looked through: {error}", { error }),

@@ -1,7 +1,7 @@
 /** `nautilus worker run`: in, beating, following, and in again after whatever went wrong. */
 import type { Logger } from "@logtape/logtape";
 import { EXIT, type ExitCode } from "./command.ts";
-import type { ResourceUsage } from "./worker_figures.ts";
+import type { Figures } from "./worker_figures.ts";
 import type { Hook } from "./worker_hook.ts";
 import { isFinal, JoinRefused } from "./worker_join.ts";
 import { StreamRefused } from "./worker_link.ts";
@@ -15,7 +15,7 @@ export interface RunOptions {
   readonly stop: AbortSignal;
   readonly hook: Hook;
   join(): Promise<WorkerSession>;
-  figures(): Promise<ResourceUsage>;
+  figures(): Promise<Figures>;
   /** 0 to 1. */
   random(): number;
 }

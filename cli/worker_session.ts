@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import { type BeatPurpose, beatSignatureInput } from "../api/beat_signature.ts";
 import type { NodeKey } from "../sui/admission_proof.ts";
-import type { ResourceUsage } from "./worker_figures.ts";
+import type { Figures } from "./worker_figures.ts";
 import { type Joined, refusalOf } from "./worker_join.ts";
 import type { LinkAnswer } from "./worker_link.ts";
 
@@ -44,7 +44,7 @@ export class WorkerSession {
   }
 
   /** @returns whether the session was renewed. @throws {JoinRefused} */
-  async beat(usage: ResourceUsage, runningPods: number): Promise<boolean> {
+  async beat({ usage, capacity }: Figures, runningPods: number): Promise<boolean> {
     const answer = await this.#signed("heartbeat", "/api/v1/nodes/heartbeat", {
       node_id: this.#nodeId,
       timestamp: Math.floor(this.#now() / 1000),
@@ -53,6 +53,7 @@ export class WorkerSession {
       stake_amount: 0,
       running_pods: runningPods,
       resource_usage: usage,
+      ...(capacity === undefined ? {} : { capacity }),
     });
     if (answer.status !== 200) throw refusalOf(answer);
     const renewal = v.parse(Renewal, JSON.parse(answer.body));

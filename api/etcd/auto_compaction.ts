@@ -1,5 +1,5 @@
 /** etcd's automatic compaction: keep so many revisions, or so much time. */
-import { type Store, StoreError } from "../../store/mod.ts";
+import { type KeyspaceName, type Store, StoreError } from "../../store/mod.ts";
 
 export type AutoCompaction =
   | { readonly mode: "off" }
@@ -17,14 +17,21 @@ export class AutoCompactor {
   readonly #store: Store;
   readonly #clock: () => number;
   readonly #mode: AutoCompaction;
+  readonly #keyspace: KeyspaceName;
   /** Revisions seen, oldest first (periodic mode). */
   #seen: { readonly atMs: number; readonly revision: number }[] = [];
   #lastLookMs: number | undefined;
 
-  constructor(store: Store, clock: () => number, mode: AutoCompaction) {
+  constructor(
+    store: Store,
+    clock: () => number,
+    mode: AutoCompaction,
+    keyspace: KeyspaceName = "etcd",
+  ) {
     this.#store = store;
     this.#clock = clock;
     this.#mode = mode;
+    this.#keyspace = keyspace;
   }
 
   get intervalMs(): number {
@@ -43,15 +50,17 @@ export class AutoCompactor {
       return undefined;
     }
     this.#lastLookMs = now;
-    const newest = this.#store.revision("etcd");
+    const newest = this.#store.revision(this.#keyspace);
     const target = mode.mode === "revision"
       ? newest - mode.retention
       : this.#periodicTarget(now, newest, mode.retentionMs);
-    if (target === undefined || target <= Math.max(1, this.#store.compactedRevision("etcd"))) {
+    if (
+      target === undefined || target <= Math.max(1, this.#store.compactedRevision(this.#keyspace))
+    ) {
       return undefined;
     }
     try {
-      await this.#store.compact("etcd", target);
+      await this.#store.compact(this.#keyspace, target);
     } catch (error) {
       // A client compacted further meanwhile.
       if (error instanceof StoreError && error.code === "compacted") return undefined;

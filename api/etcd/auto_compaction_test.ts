@@ -35,3 +35,20 @@ Deno.test("AutoCompactor does nothing when it is off", async () => {
   await commit(store, put("etcd", "k", "v"));
   assertEquals(await new AutoCompactor(store, () => 0, { mode: "off" }).tick(), undefined);
 });
+
+Deno.test("AutoCompactor keeps the history of the keyspace that it is given", async () => {
+  await using store = await openTestStore();
+  let now = 0;
+  const mode = { mode: "periodic", retentionMs: 300_000 } as const;
+  const compactor = new AutoCompactor(store, () => now, mode, "k8s");
+  for (let i = 0; i < 5; i++) {
+    await commit(store, put("k8s", "k", String(i)));
+    await commit(store, put("etcd", "k", String(i)));
+  }
+  const then = store.revision("k8s");
+  await compactor.tick();
+  await commit(store, put("k8s", "k", "more"));
+  now += 300_000;
+  assertEquals(await compactor.tick(), then);
+  assertEquals([store.compactedRevision("k8s"), store.compactedRevision("etcd")], [then, 0]);
+});

@@ -5,7 +5,7 @@ export {
   type EtcdServerOptions,
   type EtcdServerStats,
 } from "./server.ts";
-export type { AutoCompaction } from "./auto_compaction.ts";
+export { type AutoCompaction, AutoCompactor } from "./auto_compaction.ts";
 export {
   ClientRequestError,
   type EtcdAuthority,

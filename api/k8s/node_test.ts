@@ -44,7 +44,7 @@ Deno.test("a worker is a Node whose Ready condition follows its state", async ()
   });
   api.time.now += 100_000;
   await api.workers.sweep();
-  assertObjectMatch(await ready(api), { status: "Unknown", reason: "HeartbeatMissed" });
+  assertObjectMatch(await ready(api), { status: "Unknown", reason: "NodeStatusUnknown" });
   const change = await api.workers.planStatusChange(NODE, "slashed");
   await api.store.txn({
     compare: change?.compare ?? [],

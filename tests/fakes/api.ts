@@ -105,9 +105,11 @@ export interface TestApiOptions {
   readonly attestor?: NodeAttestor;
   readonly admin?: Partial<AdminOptions>;
   readonly deps?: Partial<ApiDeps>;
+  readonly removeAfterMs?: number;
 }
 
 export const HEARTBEAT_TIMEOUT_MS = 90_000;
+export const REMOVE_AFTER_MS = 3_600_000;
 export const SESSION_TTL_MS = 3_600_000;
 
 export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
@@ -129,6 +131,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     sessions: createSessionTokens(await store.secret("session-token"), randomBytes),
     validator: options.withoutValidator === true ? undefined : validator,
     heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS,
+    removeAfterMs: options.removeAfterMs ?? REMOVE_AFTER_MS,
     sessionTtlMs: SESSION_TTL_MS,
     revalidateAfterMs: 60_000,
   });

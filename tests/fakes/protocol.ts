@@ -18,7 +18,14 @@ import { nodeKeyHash } from "../../sui/admission_message.ts";
 import { proveAdmission } from "../../sui/admission_proof.ts";
 import { createChainListener } from "../../sui/events.ts";
 import { createSealTokenValidator, type SealTokenValidator } from "../../sui/seal_token.ts";
-import { HEARTBEAT_TIMEOUT_MS, memoryStore, randomBytes, SESSION_TTL_MS, testApi } from "./api.ts";
+import {
+  HEARTBEAT_TIMEOUT_MS,
+  memoryStore,
+  randomBytes,
+  REMOVE_AFTER_MS,
+  SESSION_TTL_MS,
+  testApi,
+} from "./api.ts";
 import { FakeChain } from "./sui/chain.ts";
 import { FakeGateway, MIST_PER_SUI } from "./sui/gateway.ts";
 import { MemoryLedger } from "./sui/memory_ledger.ts";
@@ -148,6 +155,7 @@ export async function protocolWorld(
       },
       validator: real,
       heartbeatTimeoutMs: HEARTBEAT_TIMEOUT_MS,
+      removeAfterMs: REMOVE_AFTER_MS,
       sessionTtlMs: SESSION_TTL_MS,
       revalidateAfterMs: 60_000,
     });
