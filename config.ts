@@ -5,7 +5,7 @@
 import { parse as parseJsonc } from "@std/jsonc";
 import { repeatedKey } from "./backends/policy/jsonc_keys.ts";
 import { type Setting, SETTINGS } from "./config_settings.ts";
-import type { GrantSetting, ListenAddress, Retention } from "./config_values.ts";
+import type { GrantSetting, ListenAddress, Retention, TeePluginSetting } from "./config_values.ts";
 
 /** A setting that cannot be used. Exit code 2. */
 export class ConfigError extends Error {
@@ -19,6 +19,9 @@ export type SealPolicySetting = "measurement" | "signer" | "default";
 
 export interface Config {
   readonly teeMode: TeeMode;
+  /** In the place of every built-in backend. */
+  readonly teePlugin: TeePluginSetting | undefined;
+  readonly teePluginConfig: string | undefined;
   readonly dataDir: string;
   /** `undefined`: chosen at boot from the TEE (see docs/OPERATIONS.md). */
   readonly runtimeDir: string | undefined;
@@ -173,6 +176,12 @@ export function loadConfig(sources: ConfigSources): Config {
     throw new ConfigError("--recovery-key and --no-recovery contradict each other: give one");
   }
   const config: Config = Object.freeze({ ...defaults(sources), ...values, given });
+  if (config.teePlugin !== undefined && config.teeMode === "simulation") {
+    throw new ConfigError("--tee-plugin and --tee-mode simulation contradict each other: give one");
+  }
+  if (config.teePlugin === undefined && config.teePluginConfig !== undefined) {
+    throw new ConfigError("--tee-plugin-config is for a plugin: --tee-plugin is not set");
+  }
   if (
     config.etcdAutoCompactionMode === "revision" &&
     config.etcdAutoCompactionRetention.kind === "duration"
@@ -215,6 +224,8 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
   const safeName = hostName.toLowerCase().replace(/[^a-z0-9.-]/g, "-").replace(/^[^a-z0-9]+/, "");
   return {
     teeMode: "auto",
+    teePlugin: undefined,
+    teePluginConfig: undefined,
     dataDir,
     runtimeDir: undefined,
     listen: { host: "127.0.0.1", port: 8080 },

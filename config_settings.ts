@@ -15,6 +15,7 @@ import {
   parseListen,
   paths,
   retention,
+  teePlugin,
   text,
   urls,
 } from "./config_values.ts";
@@ -39,6 +40,18 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     env: "TEE_MODE",
     help: "simulation | production | auto (default: auto, which takes what hardware there is)",
     parse: choice("simulation", "production", "auto"),
+  },
+  {
+    field: "teePlugin",
+    env: "NAUTILUS_TEE_PLUGIN",
+    help: "a TEE backend of others: TEE_TYPE:SHA256:/ABSOLUTE/PATH of its library (sealed)",
+    parse: teePlugin,
+  },
+  {
+    field: "teePluginConfig",
+    env: "NAUTILUS_TEE_PLUGIN_CONFIG",
+    help: "text handed to the plugin; not for secrets (sealed)",
+    parse: text,
   },
   {
     field: "dataDir",

@@ -106,3 +106,18 @@ Deno.test("loadConfig() takes etcd's compaction and quota settings as etcd means
   );
   assertStringIncludes(refusal({ flags: { etcdQuotaBackendBytes: "0" } }), "whole number of bytes");
 });
+
+Deno.test("loadConfig() takes a plugin by tee_type, SHA-256 and absolute path, and nothing less", () => {
+  const sha256 = "0F".repeat(32);
+  const plugin = (teePlugin: string, more = {}) =>
+    refusal({ flags: { teePlugin, teeMode: "production", ...more } });
+  assertEquals(
+    loadConfig(sources({ env: { NAUTILUS_TEE_PLUGIN: `SEV:${sha256}:/opt/a:b.so` } })).teePlugin,
+    { kind: "SEV", sha256: sha256.toLowerCase(), path: "/opt/a:b.so" },
+  );
+  assertStringIncludes(plugin(`SIMULATION:${sha256}:/a.so`), "TEE_TYPE is one of SGX, SEV");
+  assertStringIncludes(plugin("SEV:00:/a.so"), "64 hex digits");
+  assertStringIncludes(plugin(`SEV:${sha256}:a.so`), "relative path");
+  assertStringIncludes(plugin(`SEV:${sha256}:/a.so`, { teeMode: "simulation" }), "contradict");
+  assertStringIncludes(refusal({ flags: { teePluginConfig: "x" } }), "--tee-plugin is not set");
+});

@@ -15,6 +15,36 @@ export interface GrantSetting {
   readonly resources: readonly string[];
 }
 
+/** A library behind backends/native/nautilus_tee_plugin.h, and the file that is meant. */
+export interface TeePluginSetting {
+  /** The tee_type that it may serve. */
+  readonly kind: "SGX" | "SEV" | "TrustZone" | "TDX" | "NITRO";
+  /** Of the file: 64 lower-case hex digits. */
+  readonly sha256: string;
+  /** Absolute. */
+  readonly path: string;
+}
+
+/** `TEE_TYPE:SHA256:/ABSOLUTE/PATH`. */
+export function teePlugin(value: unknown): TeePluginSetting {
+  const [type, sha256 = "", ...rest] = text(value).split(":");
+  const path = rest.join(":");
+  const form = "TEE_TYPE:SHA256:/ABSOLUTE/PATH is wanted";
+  const kinds = ["SGX", "SEV", "TrustZone", "TDX", "NITRO"] as const;
+  const kind = kinds.find((candidate) => candidate === type);
+  if (kind === undefined) throw new Error(`${form}; TEE_TYPE is one of ${kinds.join(", ")}`);
+  if (!/^[0-9a-fA-F]{64}$/.test(sha256)) {
+    throw new Error(`${form}; SHA256 is what sha256sum says of the file, 64 hex digits`);
+  }
+  if (!path.startsWith("/")) throw new Error(`${form}; a relative path is another file elsewhere`);
+  return Object.freeze({ kind, sha256: sha256.toLowerCase(), path });
+}
+
+/** The same as text. */
+export function formatTeePlugin({ kind, sha256, path }: TeePluginSetting): string {
+  return `${kind}:${sha256}:${path}`;
+}
+
 export function choice<T extends string>(...valid: readonly T[]): (value: unknown) => T {
   return (value) => {
     const found = valid.find((candidate) => candidate === value);

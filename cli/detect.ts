@@ -1,26 +1,24 @@
 /** `nautilus detect`: which TEEs this host offers, and why not the others. */
-import { parseArgs } from "@std/cli/parse-args";
-import { hardwareFactories } from "../backends/hardware.ts";
-import { createProbeHost } from "../backends/probe.ts";
 import { createRegistry, type Detection } from "../backends/registry.ts";
-import { type Command, EXIT, parseFlags } from "./command.ts";
+import { type Command, EXIT } from "./command.ts";
+import { loadSettings, settingsHelp } from "./settings.ts";
+import { eligibleHardware } from "./tee.ts";
 
 export const detect: Command = {
   name: "detect",
   summary: "Say which TEEs this host offers, and why not the others.",
   usage: [
-    "Usage: nautilus detect [--json]",
+    "Usage: nautilus detect [--json] [SETTINGS]",
     "",
     "Looks for guest signals only and opens no device. Exit code 0: a TEE was found, 1: none.",
+    "A plugin (--tee-plugin) takes the place of the built-in backends: it is loaded and asked.",
+    "",
+    settingsHelp(),
   ].join("\n"),
   async run(io) {
-    const { switches } = parseFlags(parseArgs, io.args, { switches: ["json"] });
-    const registry = createRegistry(hardwareFactories({
-      host: io.hardware?.host ?? createProbeHost(),
-      spawnWorker: io.spawnWorker,
-      random: (length) => crypto.getRandomValues(new Uint8Array(length)),
-      clock: Date.now,
-    }));
+    const { config, flags: { switches } } = await loadSettings(io, io.args, { switches: ["json"] });
+    const { spawnWorker, hardware } = io;
+    const registry = createRegistry(eligibleHardware({ config, spawnWorker, hardware }));
     const detections = await registry.detect();
     const first = detections.find(({ probe }) => probe.available);
     io.stdout(

@@ -7,6 +7,7 @@ import canonicalize from "canonicalize";
 import * as v from "valibot";
 import type { Bytes } from "../backends/mod.ts";
 import { type Config, ConfigError, flagName } from "../config.ts";
+import { formatTeePlugin } from "../config_values.ts";
 import { type Store, StoreError } from "../store/mod.ts";
 import { readPolicies } from "./policies.ts";
 import { reconcileRecoveryKeys } from "./recovery_keys.ts";
@@ -20,6 +21,8 @@ const SCHEMA = v.strictObject({
   minimumStakeMist: v.string(),
   legacyBearerTokens: v.boolean(),
   adminKey: v.optional(v.nullable(v.string()), null),
+  teePlugin: v.optional(v.nullable(v.string()), null),
+  teePluginConfig: v.optional(v.nullable(v.string()), null),
   /** Fingerprints; the keys themselves stand in the key ring. */
   recoveryKey: v.optional(v.array(v.string()), []),
   policies: v.array(v.strictObject({ id: v.string(), text: v.string() })),
@@ -49,6 +52,8 @@ export async function sealedPart(
     minimumStakeMist: config.minimumStakeMist.toString(),
     legacyBearerTokens: config.legacyBearerTokens,
     adminKey: config.adminKey ?? null,
+    teePlugin: config.teePlugin === undefined ? null : formatTeePlugin(config.teePlugin),
+    teePluginConfig: config.teePluginConfig ?? null,
     recoveryKey: [...recoveryKey],
     policies: [...await readPolicies(config.policies)],
     grants: config.grants.map((grant) => ({
@@ -157,7 +162,9 @@ function refuseDifferences(
 ): void {
   for (const field of Object.keys(current) as (keyof SealedConfig)[]) {
     // Recovery keys were compared with the key ring itself.
-    if (field === "v" || field === "recoveryKey" || !given.has(field)) continue;
+    if (field === "v" || field === "recoveryKey") continue;
+    // The TEE was opened by what is given now, so silence about the plugin is another one, too.
+    if (!given.has(field) && field !== "teePlugin" && field !== "teePluginConfig") continue;
     const [was, is] = [canonical(current[field]), canonical(wanted[field])];
     if (was !== is) {
       throw new ConfigError(

@@ -10,6 +10,7 @@ import {
   type TeeBackend,
   type TeeType,
 } from "../backends/mod.ts";
+import { createPluginFactory } from "../backends/plugin/backend.ts";
 import { createProbeHost, type ProbeHost } from "../backends/probe.ts";
 import { createRegistry } from "../backends/registry.ts";
 import { createSimulationFactory } from "../backends/simulation/backend.ts";
@@ -42,21 +43,34 @@ export function systemRandom(length: number): Bytes {
   return crypto.getRandomValues(new Uint8Array(length));
 }
 
+/**
+ * The hardware backends that may run a master: a configured plugin alone, else those of this build.
+ * Somebody who names a plugin means it; another TEE would open another store.
+ */
+export function eligibleHardware(
+  { config, spawnWorker, hardware }: Pick<TeeOptions, "config" | "spawnWorker" | "hardware">,
+): readonly BackendFactory[] {
+  const { teePlugin } = config;
+  if (teePlugin !== undefined) {
+    return [createPluginFactory(teePlugin, { spawnWorker, clock: Date.now })];
+  }
+  return hardwareFactories({
+    host: hardware?.host ?? createProbeHost(),
+    spawnWorker,
+    random: systemRandom,
+    clock: Date.now,
+  });
+}
+
 /** The backend that the configuration means. @throws {BackendError} `unavailable` with every reason */
-export async function selectTee(
-  { config, log, spawnWorker, measuring, hardware }: TeeOptions,
-): Promise<BackendFactory> {
+export async function selectTee(options: TeeOptions): Promise<BackendFactory> {
+  const { config, log, measuring } = options;
   const measurement = config.teeMode === "simulation"
     ? measuring ?? measureProgram(runningProgram())
     : Promise.reject(new TypeError("only the simulation measures the program itself"));
   measurement.catch(() => {}); // awaited, and thrown, when the backend asks for it
   const registry = createRegistry(
-    hardwareFactories({
-      host: hardware?.host ?? createProbeHost(),
-      spawnWorker,
-      random: systemRandom,
-      clock: Date.now,
-    }),
+    eligibleHardware(options),
     createSimulationFactory({
       measureProgram: () => measurement,
       random: systemRandom,
@@ -76,10 +90,17 @@ export async function selectTee(
  */
 export async function openHardware(
   factory: BackendFactory,
-  { hardware }: TeeOptions,
+  { config, hardware }: TeeOptions,
 ): Promise<TeeBackend> {
   await using undo = new AsyncDisposableStack();
-  const tee = undo.use(await factory.open(hardware?.configs[factory.kind] ?? {}));
+  const { teePlugin, teePluginConfig } = config;
+  const tee = undo.use(
+    await factory.open(
+      teePlugin === undefined
+        ? hardware?.configs[factory.kind] ?? {}
+        : { config: teePluginConfig ?? "" },
+    ),
+  );
   await (hardware?.appraise ?? appraiseUnderVendorRoots)(tee);
   undo.move();
   return tee;

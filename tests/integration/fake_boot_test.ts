@@ -18,6 +18,8 @@ import {
 import { makeSevGuest } from "../fakes/sev_snp/device.ts";
 import { makeFirmware, PLAIN_GUEST } from "../fakes/sev_snp/firmware.ts";
 import { makeAmdTestPki } from "../fakes/sev_snp/pki.ts";
+import { compilerUnavailable } from "../fakes/c_program.ts";
+import { buildSamplePlugin } from "../fakes/plugin/build.ts";
 import { makeGramine } from "../fakes/sgx/gramine.ts";
 import { makeTd } from "../fakes/tdx/guest.ts";
 import { appraiseIntel } from "../pki/intel_appraise.ts";
@@ -236,5 +238,57 @@ Deno.test({
     assertEquals(offline.code, 3, offline.stderr);
     assertStringIncludes(offline.stderr, "TDX has no sealing key");
     await vendorsRootRefuses(host, world);
+  },
+});
+
+const noCompiler = await compilerUnavailable(["stdint.h", "sys/random.h"]);
+
+Deno.test({
+  name: "serve boots on the sample plugin, and with no other plugin or text for it" +
+    (noCompiler === undefined ? "" : ` (skipped: ${noCompiler})`),
+  ignore: noCompiler !== undefined,
+  fn: async () => {
+    const { path, sha256 } = await buildSamplePlugin();
+    await using host = await makeFakeHost();
+    const world: World = { root: host.folder, configs: {}, roots: { sample: true } };
+    const plugin = ["--tee-plugin", `TrustZone:${sha256}:${path}`];
+    const sample = (device: number, program: number, misbehave = "none"): string[] => [
+      ...plugin,
+      ...["--tee-plugin-config", `device=${device} program=${program} misbehave=${misbehave}`],
+    ];
+    const refused = async (exit: number, text: string, ...args: string[]): Promise<void> => {
+      const { code, stderr } = await host.run(
+        world,
+        "serve",
+        "--tls-listen",
+        "127.0.0.1:0",
+        ...args,
+      );
+      assertEquals(code, exit, stderr);
+      assertStringIncludes(stderr, text);
+    };
+
+    const { code, stdout } = await host.run(world, "detect", ...plugin);
+    assertEquals(code, 0, stdout);
+    assertStringIncludes(stdout, "plugin: a sample device");
+    assertStringIncludes(stdout, "TEE_MODE=auto takes TrustZone");
+
+    const first = await host.serve(world, "--no-recovery", ...sample(1, 1));
+    await first.put("kept", "by the plugin");
+    await first.stop();
+    const second = await host.serve(world, ...sample(1, 1));
+    assertEquals(await second.get("kept"), "by the plugin");
+    assertEquals(second.attested["config_digest"], first.attested["config_digest"]);
+    await second.stop();
+
+    await refused(3, "another device sealed this", ...sample(2, 1));
+    await refused(3, "running measurement is", ...sample(1, 2));
+    await refused(2, "--tee-plugin-config", ...sample(1, 1, "elsewhere"));
+    await refused(3, "pinned is", "--tee-plugin", `TrustZone:${"00".repeat(32)}:${path}`);
+    const { code: genuine, stderr } = await host.run(
+      { ...world, roots: {} },
+      ...["serve", "--tls-listen", "127.0.0.1:0", ...sample(1, 1)],
+    );
+    assertEquals(genuine, 3, stderr);
   },
 });
