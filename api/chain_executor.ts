@@ -258,7 +258,7 @@ async function requestEffect(k8s: K8sService, request: K8sRequestFromChain): Pro
   };
   let planned: Planned;
   try {
-    planned = await k8s.plan(requestFromChain(request, k8s.table));
+    planned = await k8s.plan(requestFromChain(request, await k8s.kinds.current()));
   } catch (error) {
     if (error instanceof StatusError && error.code < 500) {
       return nothing({ ...base, success: false, code: error.code, reason: error.message });

@@ -1,19 +1,7 @@
 /** Stock kubectl against our TLS listener, with a kubeconfig and nothing else. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { ADMIN_TOKEN, testApi } from "../tests/fakes/api.ts";
-import { DEFAULT_SERVER_LIMITS, listen } from "./server.ts";
-import { openTlsIdentity } from "./tls/identity.ts";
-
-async function kubectlVersion(): Promise<string | undefined> {
-  try {
-    const { code, stdout } = await new Deno.Command("kubectl", { args: ["version", "--client"] })
-      .output();
-    return code === 0 ? new TextDecoder().decode(stdout).split("\n")[0] : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-}
+import { testApi } from "../tests/fakes/api.ts";
+import { hasKubectl, openKubectl } from "../tests/fakes/kubectl.ts";
 
 const MANIFEST = (image: string) =>
   `apiVersion: v1
@@ -35,118 +23,61 @@ spec:
 `;
 
 Deno.test("kubectl works unmodified: create, apply, get, patch, label, scale, watch, wait, delete", async () => {
-  const version = await kubectlVersion();
-  if (version === undefined) {
-    const why = "skipped: no kubectl on PATH (Debian: apt-get install kubernetes-client)\n";
-    Deno.stderr.writeSync(new TextEncoder().encode(why));
-    return;
-  }
+  if (!await hasKubectl()) return;
   await using api = await testApi();
-  api.time.now = Date.now();
-  const tls = await openTlsIdentity({
-    store: api.store,
-    clock: Date.now,
-    random: api.deps.random,
-    names: [],
-  });
-  const server = await listen(api.app, {
-    host: "127.0.0.1",
-    port: 0,
-    tls: tls.issue().credentials,
-    limits: DEFAULT_SERVER_LIMITS,
-    log: api.deps.log,
-  });
-  const home = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(
-      `${home}/config`,
-      JSON.stringify({
-        apiVersion: "v1",
-        kind: "Config",
-        clusters: [{
-          name: "nautilus",
-          cluster: { server: server.url, "certificate-authority-data": btoa(tls.caPem) },
-        }],
-        users: [{ name: "admin", user: { token: ADMIN_TOKEN } }],
-        contexts: [{ name: "nautilus", context: { cluster: "nautilus", user: "admin" } }],
-        "current-context": "nautilus",
-      }),
-    );
-    const command = (args: readonly string[], stdin: "piped" | "null" = "null") =>
-      new Deno.Command("kubectl", {
-        args: [...args],
-        env: { KUBECONFIG: `${home}/config`, HOME: home },
-        stdin,
-        stdout: "piped",
-        stderr: "piped",
-      });
-    const run = async (line: string, input?: string): Promise<string> => {
-      const child = command(line.split(" "), input === undefined ? "null" : "piped").spawn();
-      if (input !== undefined) {
-        const writer = child.stdin.getWriter();
-        await writer.write(new TextEncoder().encode(input));
-        await writer.close();
-      }
-      const { code, stdout, stderr } = await child.output();
-      const text = new TextDecoder();
-      assertEquals(code, 0, `kubectl ${line}: ${text.decode(stderr)}`);
-      return text.decode(stdout).trim();
-    };
+  await using kubectl = await openKubectl(api);
+  const { run, command } = kubectl;
 
-    assertMatch(await run("version"), /Server Version: v1\.\d+\.\d+\+nautilus/);
-    assertMatch(await run("get namespaces"), /default +Active/);
-    assertEquals(await run("create namespace team"), "namespace/team created");
-    assertEquals(
-      await run("create configmap c --from-literal=a=b -n team"),
-      "configmap/c created",
-    );
-    assertEquals(await run("get cm c -n team -o jsonpath={.data.a}"), "b");
-    assertEquals(
-      await run("apply -f -", MANIFEST("nginx:1")),
-      "pod/web created\ndeployment.apps/d created",
-    );
-    assertMatch(await run("get pods -o wide"), /web +0\/1 +Pending/);
+  assertMatch(await run("version"), /Server Version: v1\.\d+\.\d+\+nautilus/);
+  assertMatch(await run("get namespaces"), /default +Active/);
+  assertEquals(await run("create namespace team"), "namespace/team created");
+  assertEquals(
+    await run("create configmap c --from-literal=a=b -n team"),
+    "configmap/c created",
+  );
+  assertEquals(await run("get cm c -n team -o jsonpath={.data.a}"), "b");
+  assertEquals(
+    await run("apply -f -", MANIFEST("nginx:1")),
+    "pod/web created\ndeployment.apps/d created",
+  );
+  assertMatch(await run("get pods -o wide"), /web +0\/1 +Pending/);
 
-    const watching = command(["get", "pods", "-w", "-o", "name"]).spawn();
-    const seen = watching.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    assertEquals((await seen.read()).value, "pod/web\n");
+  const watching = command(["get", "pods", "-w", "-o", "name"]).spawn();
+  const seen = watching.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  assertEquals((await seen.read()).value, "pod/web\n");
 
-    assertEquals(
-      await run("apply -f -", MANIFEST("nginx:2")),
-      "pod/web unchanged\ndeployment.apps/d configured",
-    );
-    const image = "get deploy d -o jsonpath={.spec.template.spec.containers[0].image}";
-    assertEquals(await run(image), "nginx:2");
-    assertEquals(await run("label pod web tier=front"), "pod/web labeled");
-    assertEquals(await run("annotate pod web note=x"), "pod/web annotated");
-    assertEquals(await run(`patch pod web -p {"spec":{"nodeName":"n1"}}`), "pod/web patched");
-    assertEquals(await run("get pods -l tier=front -o name"), "pod/web");
-    assertEquals(await run("scale deploy d --replicas=7"), "deployment.apps/d scaled");
-    assertEquals(await run("get deploy d -o jsonpath={.spec.replicas}"), "7");
-    assertEquals(await run("auth can-i delete pods"), "yes");
-    assertEquals(
-      await run("create secret generic s --from-literal=p=q"),
-      "secret/s created",
-    );
-    assertEquals(
-      await run("create role r --verb=get --resource=pods"),
-      "role.rbac.authorization.k8s.io/r created",
-    );
-    assertEquals(
-      await run("wait --for=jsonpath={.status.phase}=Pending pod/web --timeout=10s"),
-      "pod/web condition met",
-    );
-    assertEquals(await run("delete pod web"), `pod "web" deleted`);
-    assertEquals(await run("delete namespace team"), `namespace "team" deleted`);
-    assertMatch(await run("get all"), /deployment.apps\/d/);
-    const { value } = await seen.read();
-    assert(value?.includes("pod/web"));
-    watching.kill("SIGINT");
-    await seen.cancel();
-    await watching.stderr.cancel();
-    await watching.status;
-  } finally {
-    await server.close(200);
-    await Deno.remove(home, { recursive: true });
-  }
+  assertEquals(
+    await run("apply -f -", MANIFEST("nginx:2")),
+    "pod/web unchanged\ndeployment.apps/d configured",
+  );
+  const image = "get deploy d -o jsonpath={.spec.template.spec.containers[0].image}";
+  assertEquals(await run(image), "nginx:2");
+  assertEquals(await run("label pod web tier=front"), "pod/web labeled");
+  assertEquals(await run("annotate pod web note=x"), "pod/web annotated");
+  assertEquals(await run(`patch pod web -p {"spec":{"nodeName":"n1"}}`), "pod/web patched");
+  assertEquals(await run("get pods -l tier=front -o name"), "pod/web");
+  assertEquals(await run("scale deploy d --replicas=7"), "deployment.apps/d scaled");
+  assertEquals(await run("get deploy d -o jsonpath={.spec.replicas}"), "7");
+  assertEquals(await run("auth can-i delete pods"), "yes");
+  assertEquals(
+    await run("create secret generic s --from-literal=p=q"),
+    "secret/s created",
+  );
+  assertEquals(
+    await run("create role r --verb=get --resource=pods"),
+    "role.rbac.authorization.k8s.io/r created",
+  );
+  assertEquals(
+    await run("wait --for=jsonpath={.status.phase}=Pending pod/web --timeout=10s"),
+    "pod/web condition met",
+  );
+  assertEquals(await run("delete pod web"), `pod "web" deleted`);
+  assertEquals(await run("delete namespace team"), `namespace "team" deleted`);
+  assertMatch(await run("get all"), /deployment.apps\/d/);
+  const { value } = await seen.read();
+  assert(value?.includes("pod/web"));
+  watching.kill("SIGINT");
+  await seen.cancel();
+  await watching.stderr.cancel();
+  await watching.status;
 });

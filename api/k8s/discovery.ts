@@ -1,4 +1,5 @@
 /** Discovery documents: what there is, as kubectl and client-go ask for it. */
+import { compareVersions } from "./crd/names.ts";
 import { isScalable } from "./scale.ts";
 import { apiVersionOf, type ResourceDefinition, type ResourceTable } from "./resources.ts";
 
@@ -35,7 +36,7 @@ function groupOf(table: ResourceTable, group: string): Record<string, unknown> {
         resource.version
       ),
     ),
-  ].map((version) => ({ groupVersion: `${group}/${version}`, version }));
+  ].sort(compareVersions).map((version) => ({ groupVersion: `${group}/${version}`, version }));
   return { name: group, versions, preferredVersion: versions[0] };
 }
 

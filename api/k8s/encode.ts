@@ -2,7 +2,7 @@
 import type { Bytes } from "../../backends/mod.ts";
 import { prefixLength } from "./objects.ts";
 import type { K8sOutcome, ListOutcome } from "./request.ts";
-import { apiVersionOf } from "./resources.ts";
+import { apiVersionOf, listKindOf } from "./resources.ts";
 
 const encoder = new TextEncoder();
 
@@ -32,7 +32,7 @@ export function listMeta(list: ListOutcome): Record<string, unknown> {
 function encodeList(list: ListOutcome): Bytes {
   const { resource } = list;
   const head = encoder.encode(
-    `{"kind":"${resource.kind}List","apiVersion":"${apiVersionOf(resource)}","metadata":${
+    `{"kind":"${listKindOf(resource)}","apiVersion":"${apiVersionOf(resource)}","metadata":${
       JSON.stringify(listMeta(list))
     },"items":[`,
   );

@@ -1,4 +1,5 @@
 /** The refusals of the Kubernetes service, worded as the API server words them. */
+import { invalidObject } from "./field_errors.ts";
 import { qualifiedResource, type ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
 import type { AccessRequest } from "./authorize.ts";
@@ -40,14 +41,7 @@ export function invalid(
   field: string,
   message: string,
 ): StatusError {
-  return new StatusError("Invalid", `${resource.kind} "${name}" is invalid: ${field}: ${message}`, {
-    details: {
-      name,
-      group: resource.group,
-      kind: resource.kind,
-      causes: [{ reason: "FieldValueInvalid", message, field }],
-    },
-  });
+  return invalidObject(resource, name, [{ reason: "FieldValueInvalid", field, message }]);
 }
 
 export function forbidden(request: AccessRequest, reason: string): StatusError {

@@ -1,15 +1,27 @@
 /** Planning creation, replacement and patches of one object. */
 import type { Compare } from "../../store/mod.ts";
+import { defaultedSpec } from "./crd/definition.ts";
+import type { JsonSchema } from "./crd/json_schema.ts";
+import { isDefinition } from "./crd/kinds.ts";
+import { finishDefinition } from "./crd/plan.ts";
+import { applyDefaults, prune } from "./crd/prune.ts";
+import { validateValue } from "./crd/values.ts";
+import { invalidObject } from "./field_errors.ts";
 import { alreadyExists, conflict, notFound, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
-import { decodeSubmitted, type StoredObject, type SubmittedObject } from "./objects.ts";
+import {
+  decodeSubmitted,
+  type KubernetesObject,
+  type StoredObject,
+  type SubmittedObject,
+} from "./objects.ts";
 import { namespaceResource, type PlanContext, unchanged, writePlan } from "./plan.ts";
 import { chooseName, equalJson, prepareCreate, prepareUpdate } from "./prepare.ts";
 import { readObject } from "./read.ts";
 import type { K8sRequest, Planned } from "./request.ts";
-import type { ResourceDefinition } from "./resources.ts";
+import { messageName, type ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
-import { validateDocument } from "./validate.ts";
+import { type FieldValidation, refuseUnknown, validateDocument } from "./validate.ts";
 import { planRemoval } from "./remove.ts";
 
 /** @throws {StatusError} NotFound for the namespace, AlreadyExists, Forbidden while it terminates. */
@@ -25,10 +37,18 @@ export async function planCreate(context: PlanContext): Promise<Planned> {
     resource.namespaced ? namespaceGuard(context, namespace) : undefined,
   ]);
   if (existing.kvs.length > 0) throw alreadyExists(resource, name);
-  const object = prepareCreate(submitted, resource, namespace, name, sources);
+  if (resource.custom?.terminating === true) {
+    throw new StatusError(
+      "MethodNotAllowed",
+      "create not allowed while custom resource definition is terminating",
+    );
+  }
+  const prepared = prepareCreate(submitted, resource, namespace, name, sources);
+  const { object, compare } = await finish(context, prepared, undefined);
   return writePlan(context, key, object, 201, "created", [
     unchanged(key, undefined),
     ...(guard === undefined ? [] : [guard]),
+    ...compare,
   ]);
 }
 
@@ -84,9 +104,10 @@ async function planReplacement(
     );
   }
   const subresource = request.subresource === "status" ? "status" : undefined;
-  const next = prepareUpdate(submitted, before, resource, subresource);
-  delete next.metadata.resourceVersion;
+  const prepared = prepareUpdate(submitted, before, resource, subresource);
+  delete prepared.metadata.resourceVersion;
   delete before.metadata.resourceVersion;
+  const { object: next, compare } = await finish(context, prepared, before);
   const key = objectKey(resource, namespace, name);
   if (
     next.metadata.deletionTimestamp !== undefined && (next.metadata.finalizers ?? []).length === 0
@@ -96,15 +117,49 @@ async function planReplacement(
   if (equalJson(next, before)) {
     return { kind: "done", outcome: { kind: "object", code: 200, object: current } };
   }
-  return writePlan(context, key, next, 200, "updated", [unchanged(key, current)]);
+  return writePlan(context, key, next, 200, "updated", [unchanged(key, current), ...compare]);
+}
+
+/** What is left once the object stands as it would be stored: its schema, or a definition's own rules. */
+async function finish(
+  context: PlanContext,
+  object: KubernetesObject,
+  before: KubernetesObject | undefined,
+): Promise<{ object: KubernetesObject; compare: readonly Compare[] }> {
+  const { resource } = context;
+  if (isDefinition(resource)) return await finishDefinition(context, object, before);
+  if (resource.custom !== undefined) {
+    const errors = validateValue(object, resource.custom.schema, "");
+    if (errors.length > 0) throw invalidObject(resource, object.metadata.name, errors);
+  }
+  return { object, compare: [] };
 }
 
 /** @throws {StatusError} BadRequest, Invalid, naming the field. */
 function decode({ resource, schemas, request }: PlanContext, body: unknown): SubmittedObject {
   const submitted = decodeSubmitted(body, resource);
   const strictness = request.options?.fieldValidation ?? "Ignore";
-  validateDocument(submitted, resource.kind, schemas, strictness);
-  return submitted;
+  if (resource.custom !== undefined) {
+    return knownFields(submitted, resource.custom.schema, strictness);
+  }
+  validateDocument(submitted, messageName(resource), schemas, strictness);
+  return isDefinition(resource)
+    ? { ...submitted, spec: defaultedSpec(submitted["spec"]) }
+    : submitted;
+}
+
+/** The object without what its schema does not know, and with what the schema fills in. */
+function knownFields(
+  submitted: SubmittedObject,
+  schema: JsonSchema,
+  strictness: FieldValidation,
+): SubmittedObject {
+  const object = structuredClone(submitted);
+  const unknown: string[] = [];
+  prune(object, schema, "", unknown, true);
+  if (strictness === "Strict") refuseUnknown(unknown);
+  applyDefaults(object, schema);
+  return object;
 }
 
 function nameMismatch(object: string, path: string): StatusError {

@@ -2,6 +2,9 @@
 import * as v from "valibot";
 import type { Bytes } from "../../backends/mod.ts";
 import type { KeyValue } from "../../store/mod.ts";
+import type { JsonSchema } from "./crd/json_schema.ts";
+import { applyDefaults, prune } from "./crd/prune.ts";
+import { invalidObject } from "./field_errors.ts";
 import { isLabelValue, isQualifiedName } from "./names.ts";
 import { apiVersionOf, type ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
@@ -115,18 +118,7 @@ export function decodeSubmitted(value: unknown, resource: ResourceDefinition): S
 
 function checkMeta(meta: SubmittedObject["metadata"], resource: ResourceDefinition): void {
   const invalid = (field: string, message: string) =>
-    new StatusError(
-      "Invalid",
-      `${resource.kind} "${meta.name ?? ""}" is invalid: ${field}: ${message}`,
-      {
-        details: {
-          name: meta.name ?? "",
-          group: resource.group,
-          kind: resource.kind,
-          causes: [{ reason: "FieldValueInvalid", message, field }],
-        },
-      },
-    );
+    invalidObject(resource, meta.name ?? "", [{ reason: "FieldValueInvalid", field, message }]);
   for (const [key, value] of Object.entries(meta.labels ?? {})) {
     if (!isQualifiedName(key)) throw invalid("metadata.labels", `${key}: not a qualified name`);
     if (!isLabelValue(value)) throw invalid("metadata.labels", `${key}: not a label value`);
@@ -152,24 +144,39 @@ const encoder = new TextEncoder();
 const RESOURCE_VERSION = encoder.encode('"resourceVersion":"');
 const decoder = new TextDecoder();
 
-/** What the stored bytes of a kind begin with; the resource version is spliced in right after it. */
-function storedPrefix(resource: ResourceDefinition): string {
+/** What the served bytes of a kind begin with; the resource version is spliced in right after it. */
+function servedPrefix(resource: ResourceDefinition): string {
   return `{"apiVersion":"${apiVersionOf(resource)}","kind":"${resource.kind}","metadata":{`;
 }
 
-/** Where in the stored bytes of a kind the resource version goes. */
+/** Where in the served bytes of a kind the resource version goes. */
 export function prefixLength(resource: ResourceDefinition): number {
-  return storedPrefix(resource).length;
+  return servedPrefix(resource).length;
 }
 
-/** Bytes to store: JSON without the resource version, beginning with `storedPrefix`. */
+/** Bytes to store: as served, in the version that the kind is stored as. */
 export function encodeStored(object: KubernetesObject, resource: ResourceDefinition): Bytes {
+  const version = resource.custom?.storageVersion ?? resource.version;
+  return encodeServed(object, version === resource.version ? resource : { ...resource, version });
+}
+
+/** JSON without the resource version, beginning with `servedPrefix`. */
+export function encodeServed(object: KubernetesObject, resource: ResourceDefinition): Bytes {
   const { apiVersion: _, kind: __, metadata, ...rest } = object;
   const { resourceVersion: ___, ...meta } = metadata;
   // Written piece by piece: an object literal would put fields with integer names first.
   const fields = JSON.stringify(rest).slice(1, -1);
-  const head = storedPrefix(resource) + JSON.stringify(meta).slice(1);
+  const head = servedPrefix(resource) + JSON.stringify(meta).slice(1);
   return encoder.encode(fields === "" ? `${head}}` : `${head},${fields}}`);
+}
+
+/** Conversion `None`: another apiVersion, and what that version's schema takes away and fills in. */
+function convertStored(stored: Bytes, resource: ResourceDefinition, schema: JsonSchema): Bytes {
+  // Our own bytes: written by encodeStored, authenticated by the store.
+  const object: KubernetesObject = JSON.parse(decoder.decode(stored));
+  prune(object, schema, "", [], true);
+  applyDefaults(object, schema);
+  return encodeServed({ ...object, apiVersion: apiVersionOf(resource) }, resource);
 }
 
 /**
@@ -180,6 +187,7 @@ export class StoredObject {
   readonly resource: ResourceDefinition;
   /** The revision that last changed it: its resource version. */
   readonly revision: number;
+  /** As served. */
   readonly #value: Bytes;
   #key: string | Bytes;
   #json: Bytes | undefined;
@@ -197,7 +205,19 @@ export class StoredObject {
   }
 
   static of(resource: ResourceDefinition, kv: KeyValue): StoredObject {
-    return new StoredObject(resource, kv.key, kv.modRevision, kv.value);
+    return StoredObject.read(resource, kv.key, kv.modRevision, kv.value);
+  }
+
+  /** Of bytes as they are stored: a custom object is converted to the version that is asked for. */
+  static read(
+    resource: ResourceDefinition,
+    key: string | Bytes,
+    revision: number,
+    stored: Bytes,
+  ): StoredObject {
+    const { custom } = resource;
+    const value = custom === undefined ? stored : convertStored(stored, resource, custom.schema);
+    return new StoredObject(resource, key, revision, value);
   }
 
   /** Key in the `k8s` keyspace. */
@@ -206,7 +226,7 @@ export class StoredObject {
     return this.#key;
   }
 
-  /** The bytes as stored, without a resource version. */
+  /** The bytes as served, without a resource version. */
   get stored(): Bytes {
     return this.#value;
   }
@@ -220,7 +240,7 @@ export class StoredObject {
   json(): Bytes {
     if (this.#json === undefined) {
       this.#json = new Uint8Array(this.jsonLength);
-      this.writeJson(this.#json, 0, storedPrefix(this.resource).length);
+      this.writeJson(this.#json, 0, servedPrefix(this.resource).length);
     }
     return this.#json;
   }
@@ -247,7 +267,7 @@ export class StoredObject {
 
   /** A fresh parsed copy, with its resource version. */
   parse(): KubernetesObject {
-    // Our own bytes: written by encodeStored, authenticated by the store.
+    // Our own bytes: written by encodeServed, authenticated by the store.
     const object: KubernetesObject = JSON.parse(decoder.decode(this.#value));
     object.metadata.resourceVersion = String(this.revision);
     return object;

@@ -2,7 +2,8 @@
  * OpenAPI v3 of the Kubernetes paths, made from the resource table: enough for kubectl to see which
  * requests there are, to compute patches for apply and to explain fields (names and types, no prose).
  */
-import type { ResourceDefinition, ResourceTable } from "./resources.ts";
+import { isRecord } from "./plain.ts";
+import type { CustomKind, ResourceDefinition, ResourceTable } from "./resources.ts";
 import type { FieldSpec, KindSchemas, ScalarType } from "./schema.ts";
 
 /** `GET /openapi/v3` */
@@ -10,9 +11,20 @@ export function openApiIndex(table: ResourceTable, version: string): Record<stri
   const paths: Record<string, unknown> = {};
   for (const resource of table.all()) {
     const path = groupPath(resource);
-    paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${encodeURIComponent(version)}` };
+    const hash = hashOf(table, path, version);
+    paths[path] = { serverRelativeURL: `/openapi/v3/${path}?hash=${encodeURIComponent(hash)}` };
   }
   return { paths };
+}
+
+/** Another one when another document is behind the path: clients keep what they have by it. */
+function hashOf(table: ResourceTable, path: string, version: string): string {
+  const revisions = table.all().flatMap((resource) =>
+    resource.custom !== undefined && groupPath(resource) === path
+      ? [resource.custom.definition.revision]
+      : []
+  );
+  return [version, ...revisions].join("-");
 }
 
 function groupPath(resource: { group: string; version: string }): string {
@@ -44,8 +56,14 @@ function schemaName(name: string): string {
   return `io.k8s.api.v1.${name}`;
 }
 
-function reference(name: string): Record<string, unknown> {
-  return { $ref: `#/components/schemas/${schemaName(name)}` };
+/** As Kubernetes names the schemas of custom kinds: the group backwards. */
+function kindName({ group, version, kind, custom }: ResourceDefinition): string {
+  if (custom === undefined) return schemaName(kind);
+  return [...group.split(".").reverse(), version, kind].join(".");
+}
+
+function reference(schema: string): Record<string, unknown> {
+  return { $ref: `#/components/schemas/${schema}` };
 }
 
 /** The kind's own schema and all that it refers to. */
@@ -54,12 +72,35 @@ function addSchemas(
   schemas: KindSchemas,
   into: Record<string, unknown>,
 ): void {
-  const { group, version, kind } = resource;
-  addMessage(kind, schemas, into);
-  const made = into[schemaName(kind)] ?? { type: "object" };
-  into[schemaName(kind)] = {
+  const { group, version, kind, custom } = resource;
+  const name = kindName(resource);
+  if (custom === undefined) addMessage(kind, schemas, into);
+  else {
+    addMessage("ObjectMeta", schemas, into);
+    into[name] = publishedSchema(custom);
+  }
+  const made = into[name] ?? { type: "object" };
+  into[name] = {
     ...made,
     "x-kubernetes-group-version-kind": [{ group, version, kind }],
+  };
+}
+
+/** What stands in the definition, and what every object has beside it. */
+function publishedSchema({ published }: CustomKind): Record<string, unknown> {
+  const properties = isRecord(published["properties"]) ? published["properties"] : {};
+  return {
+    ...published,
+    properties: {
+      apiVersion: { type: "string" },
+      kind: { type: "string" },
+      metadata: { allOf: [reference(schemaName("ObjectMeta"))], default: {} },
+      ...Object.fromEntries(
+        Object.entries(properties).filter(([name]) =>
+          !["apiVersion", "kind", "metadata"].includes(name)
+        ),
+      ),
+    },
   };
 }
 
@@ -80,7 +121,9 @@ function addMessage(name: string, schemas: KindSchemas, into: Record<string, unk
 }
 
 function schemaOfField(field: FieldSpec): Record<string, unknown> {
-  const item = typeof field.type === "object" ? reference(field.type.message) : SCALARS[field.type];
+  const item = typeof field.type === "object"
+    ? reference(schemaName(field.type.message))
+    : SCALARS[field.type];
   switch (field.shape) {
     case "one":
       // allOf, because nothing may stand beside a $ref.
@@ -136,7 +179,7 @@ function pathsOf(resource: ResourceDefinition): Record<string, unknown> {
   const { group, version, kind, plural, namespaced } = resource;
   const base = `/${groupPath(resource)}`;
   const collection = namespaced ? `${base}/namespaces/{namespace}/${plural}` : `${base}/${plural}`;
-  const schema = reference(kind);
+  const schema = reference(kindName(resource));
   const content = { "application/json": { schema } };
   const operation = (action: string, parameters: readonly unknown[], body?: unknown) => ({
     "x-kubernetes-action": action,
@@ -149,7 +192,7 @@ function pathsOf(resource: ResourceDefinition): Record<string, unknown> {
   const patch = {
     "application/json-patch+json": object,
     "application/merge-patch+json": object,
-    "application/strategic-merge-patch+json": object,
+    ...(resource.custom === undefined ? { "application/strategic-merge-patch+json": object } : {}),
   };
   const inPath = (name: string) => ({
     name,

@@ -32,16 +32,24 @@ export function decodePatch(
     }
     case "application/strategic-merge-patch+json": {
       const patch = objectPatch(decodeDocument(bytes, "json"));
-      return existing((current, { kind }) =>
-        strategicMerge(current, patch, schemas.message(kind), schemas)
-      );
+      return existing((current, resource) => {
+        // Without a description there are no merge keys, and merging by guess would lose items.
+        if (resource.custom !== undefined) throw unknownFormat(type, CUSTOM_TYPES);
+        return strategicMerge(current, patch, schemas.message(resource.kind), schemas);
+      });
     }
   }
-  throw new StatusError(
+  throw unknownFormat(type, [...CUSTOM_TYPES, "application/strategic-merge-patch+json"]);
+}
+
+const CUSTOM_TYPES = ["application/json-patch+json", "application/merge-patch+json"];
+
+function unknownFormat(type: string, accepted: readonly string[]): StatusError {
+  return new StatusError(
     "UnsupportedMediaType",
     `the body of the request was in an unknown format (${
       type.slice(0, 100)
-    }) - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json`,
+    }) - accepted media types include: ${accepted.join(", ")}`,
   );
 }
 

@@ -1,15 +1,18 @@
 /** What plans of writes have in common: guards, and one object put and answered with. */
 import type { Compare, Operation, Store } from "../../store/mod.ts";
-import { encodeKey } from "./keys.ts";
-import { encodeStored, type KubernetesObject, StoredObject } from "./objects.ts";
-import type { Sources } from "./prepare.ts";
+import { encodeKey, prefixRange } from "./keys.ts";
+import { encodeServed, encodeStored, type KubernetesObject, StoredObject } from "./objects.ts";
+import { kubernetesTime, type Sources } from "./prepare.ts";
 import type { ChangeRecord, K8sRequest, Planned } from "./request.ts";
 import type { ResourceDefinition, ResourceTable } from "./resources.ts";
 import type { KindSchemas } from "./schema.ts";
 
 export interface PlanContext {
   readonly store: Store;
+  /** Every kind that there is now. */
   readonly table: ResourceTable;
+  /** The kinds that are always there. */
+  readonly fixed: ResourceTable;
   readonly sources: Sources;
   readonly schemas: KindSchemas;
   readonly resource: ResourceDefinition;
@@ -44,20 +47,50 @@ export function writePlan(
   compare: readonly Compare[],
 ): Planned {
   const { resource, request, store } = context;
-  const value = encodeStored(object, resource);
+  const served = encodeServed(object, resource);
   const answer = (revision: number) => ({
     kind: "object" as const,
     code,
-    object: new StoredObject(resource, key, revision, value),
+    object: new StoredObject(resource, key, revision, served),
   });
   if (request.options?.dryRun === true) {
     return { kind: "done", outcome: answer(store.revision("k8s")) };
   }
+  const value = encodeStored(object, resource);
   const operations: Operation[] = [{ type: "put", keyspace: "k8s", key: encodeKey(key), value }];
   return {
     kind: "write",
     compare,
     operations,
     outcome: (revision) => ({ ...answer(revision), change: { status, key } }),
+  };
+}
+
+/** No key of the prefix is newer than `revision`: nothing came or changed since it was listed. */
+export function nothingNewer(prefix: string, revision: number): Compare {
+  return {
+    keyspace: "k8s",
+    ...prefixRange(prefix),
+    target: "mod",
+    result: "less",
+    operand: revision + 1,
+  };
+}
+
+/** The object as it waits for its finalizers; undefined where it does already. */
+export function markForDeletion(
+  object: KubernetesObject,
+  context: PlanContext,
+): KubernetesObject | undefined {
+  const { metadata } = object;
+  if (metadata.deletionTimestamp !== undefined) return undefined;
+  return {
+    ...object,
+    metadata: {
+      ...metadata,
+      ...(metadata.generation === undefined ? {} : { generation: metadata.generation + 1 }),
+      deletionTimestamp: kubernetesTime(context.sources.clock()),
+      deletionGracePeriodSeconds: 0,
+    },
   };
 }

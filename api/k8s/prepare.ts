@@ -2,9 +2,12 @@
 import type { Bytes } from "../../backends/mod.ts";
 import { invalid } from "./errors.ts";
 import { nameProblem } from "./names.ts";
+import { equalJson, isRecord } from "./plain.ts";
 import type { KubernetesObject, ObjectMeta, SubmittedObject } from "./objects.ts";
 import type { ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
+
+export { equalJson, isRecord };
 
 /** Clock and randomness of the service. */
 export interface Sources {
@@ -88,7 +91,7 @@ export function prepareCreate(
       : {}),
     ...(resource.namespaced ? { namespace } : {}),
     uid: uuid(sources.random(16)),
-    ...(Object.hasOwn(rest, "spec") ? { generation: 1 } : {}),
+    ...(Object.hasOwn(rest, "spec") || resource.custom !== undefined ? { generation: 1 } : {}),
     creationTimestamp: kubernetesTime(sources.clock()),
     ...clientMeta(given),
   };
@@ -143,10 +146,22 @@ export function prepareUpdate(
   let next: KubernetesObject = { apiVersion, kind, metadata, ...rest };
   next = withStatus(next, resource.hasStatus ? current["status"] : status);
   next = secretData(next, resource);
-  if (metadata.generation !== undefined && !equalJson(next["spec"], current["spec"])) {
+  if (metadata.generation !== undefined && hasNewGeneration(next, current, resource)) {
     metadata.generation += 1;
   }
   return next;
+}
+
+/** Whether what the object asks for changed: `spec`, or all of a custom object but its metadata and status. */
+function hasNewGeneration(
+  next: KubernetesObject,
+  current: KubernetesObject,
+  resource: ResourceDefinition,
+): boolean {
+  if (resource.custom === undefined) return !equalJson(next["spec"], current["spec"]);
+  const asked = ({ metadata: _, status, ...rest }: KubernetesObject) =>
+    resource.hasStatus ? rest : { ...rest, status };
+  return !equalJson(asked(next), asked(current));
 }
 
 function withStatus(object: KubernetesObject, status: unknown): KubernetesObject {
@@ -256,21 +271,4 @@ function requireMutable(
       );
     }
   }
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Whether two JSON values say the same, whatever the order of their fields. */
-export function equalJson(a: unknown, b: unknown): boolean {
-  if (a === b) return true;
-  if (Array.isArray(a)) {
-    return Array.isArray(b) && a.length === b.length && a.every((item, i) => equalJson(item, b[i]));
-  }
-  if (!isRecord(a) || !isRecord(b)) return false;
-  const keys = Object.keys(a).filter((key) => a[key] !== undefined);
-  const others = Object.keys(b).filter((key) => b[key] !== undefined);
-  return keys.length === others.length &&
-    keys.every((key) => Object.hasOwn(b, key) && equalJson(a[key], b[key]));
 }

@@ -23,6 +23,12 @@ export function decodeProtobufObject(bytes: Uint8Array, schemas: KindSchemas): J
       throw new ProtobufError("it does not begin with the magic number of Kubernetes");
     }
     const { apiVersion, kind, raw } = envelope(new Reader(bytes, MAGIC.length));
+    if (kind === "CustomResourceDefinition") {
+      throw new StatusError(
+        "UnsupportedMediaType",
+        "CustomResourceDefinitions are accepted as application/json and application/yaml only",
+      );
+    }
     const message = schemas.message(kind);
     if (message === undefined) {
       throw new ProtobufError(`kind "${kind.slice(0, 80)}" is not described`);

@@ -2,7 +2,7 @@
 import type { KeyValue, Store } from "../../store/mod.ts";
 import { StoreError } from "../../store/mod.ts";
 import { expired, notFound } from "./errors.ts";
-import { collectionPrefix, encodeKey, objectKey, prefixRange } from "./keys.ts";
+import { collectionPrefix, decodeKey, encodeKey, objectKey, prefixRange } from "./keys.ts";
 import { StoredObject } from "./objects.ts";
 import type { K8sRequest, ListOutcome, RequestOptions } from "./request.ts";
 import type { ResourceDefinition } from "./resources.ts";
@@ -43,7 +43,7 @@ export function selection(
   resource: ResourceDefinition,
 ): Predicate | undefined {
   const labels = parseLabelSelector(options.labelSelector ?? "");
-  const fields = parseFieldSelector(options.fieldSelector ?? "", resource.kind);
+  const fields = parseFieldSelector(options.fieldSelector ?? "", resource);
   if (labels === undefined) return fields;
   if (fields === undefined) return labels;
   return (object) => labels(object) && fields(object);
@@ -118,14 +118,14 @@ export async function listObjects(
     const taken = takeMatching(response.kvs, resource, predicate, limit, items);
     const following = response.kvs[taken];
     if (following !== undefined) {
-      next = StoredObject.of(resource, following).key.slice(prefix.length);
+      next = decodeKey(following.key).slice(prefix.length);
       if (predicate === undefined) remaining = response.count - taken;
       break;
     }
     if (!response.more) break;
     const last = response.kvs.at(-1);
     if (last === undefined) break;
-    start = `${StoredObject.of(resource, last).key}\0`;
+    start = `${decodeKey(last.key)}\0`;
   }
   return {
     kind: "list",

@@ -2,12 +2,21 @@
 import * as v from "valibot";
 import type { Compare, Operation } from "../../store/mod.ts";
 import { conflict, notFound } from "./errors.ts";
-import { collectionPrefix, encodeKey, objectKey, prefixRange } from "./keys.ts";
-import { namespaceResource, type PlanContext, unchanged, writePlan } from "./plan.ts";
-import { encodeStored, type KubernetesObject, StoredObject } from "./objects.ts";
-import { kubernetesTime } from "./prepare.ts";
+import { collectionPrefix, decodeKey, encodeKey, objectKey, prefixRange } from "./keys.ts";
+import { definitionResource, isDefinition } from "./crd/kinds.ts";
+import { planDefinitionDelete, waitingDefinition } from "./crd/plan.ts";
+import {
+  markForDeletion,
+  namespaceResource,
+  nothingNewer,
+  type PlanContext,
+  unchanged,
+  writePlan,
+} from "./plan.ts";
+import { encodeServed, encodeStored, type KubernetesObject, StoredObject } from "./objects.ts";
 import { listObjects, readObject } from "./read.ts";
 import type { Planned } from "./request.ts";
+import { distinctKinds } from "./resources.ts";
 import { StatusError, successStatus } from "./status.ts";
 
 const deleteOptions = v.strictObject({
@@ -72,6 +81,7 @@ export async function planDelete(given: PlanContext): Promise<Planned> {
     );
   }
   if (resource === namespaceResource(context.table)) return await planNamespace(context, current);
+  if (isDefinition(resource)) return await planDefinitionDelete(context, current);
   if ((object.metadata.finalizers ?? []).length > 0) return planMark(context, current);
   return await planRemoval(context, current, undefined);
 }
@@ -82,6 +92,12 @@ export async function planDeleteCollection(given: PlanContext): Promise<Planned>
   const context = dryRunOf(given, decodeDeleteOptions(request.body));
   if (resource === namespaceResource(context.table)) {
     throw new StatusError("MethodNotAllowed", "namespaces are deleted one at a time");
+  }
+  if (isDefinition(resource)) {
+    throw new StatusError(
+      "MethodNotAllowed",
+      "CustomResourceDefinitions are deleted one at a time",
+    );
   }
   const { limit: _, continueToken: __, ...options } = context.request.options ?? {};
   const { items } = await listObjects(store, resource, request.namespace, options);
@@ -128,7 +144,7 @@ export async function planRemoval(
   const { resource, request, store } = context;
   const { key } = current;
   const object = current.parse();
-  const last = answer === undefined ? undefined : encodeStored(answer, resource);
+  const last = answer === undefined ? undefined : encodeServed(answer, resource);
   const outcome = (revision: number) =>
     last === undefined
       ? {
@@ -149,15 +165,16 @@ export async function planRemoval(
   if (request.options?.dryRun === true) {
     return { kind: "done", outcome: outcome(store.revision("k8s")) };
   }
-  const waiting = resource.namespaced
-    ? await waitingNamespace(context, request.namespace, key)
-    : undefined;
+  const waiting = [
+    resource.namespaced ? await waitingNamespace(context, request.namespace, key) : undefined,
+    await waitingDefinition(context, key),
+  ].filter((rest) => rest !== undefined);
   return {
     kind: "write",
-    compare: [unchanged(key, current), ...(waiting?.compare ?? [])],
+    compare: [unchanged(key, current), ...waiting.flatMap((rest) => rest.compare)],
     operations: [
       { type: "delete", keyspace: "k8s", key: encodeKey(key) },
-      ...(waiting?.operations ?? []),
+      ...waiting.flatMap((rest) => rest.operations),
     ],
     outcome: (revision) => ({ ...outcome(revision), change: { status: "deleted", key } }),
   };
@@ -173,37 +190,9 @@ function planMark(context: PlanContext, current: StoredObject): Planned {
   return writePlan(context, key, marked, 200, "deleted", [unchanged(key, current)]);
 }
 
-function markForDeletion(
-  object: KubernetesObject,
-  context: PlanContext,
-): KubernetesObject | undefined {
-  const { metadata } = object;
-  if (metadata.deletionTimestamp !== undefined) return undefined;
-  return {
-    ...object,
-    metadata: {
-      ...metadata,
-      ...(metadata.generation === undefined ? {} : { generation: metadata.generation + 1 }),
-      deletionTimestamp: kubernetesTime(context.sources.clock()),
-      deletionGracePeriodSeconds: 0,
-    },
-  };
-}
-
 function put(item: StoredObject, object: KubernetesObject): Operation {
   const value = encodeStored(object, item.resource);
   return { type: "put", keyspace: "k8s", key: encodeKey(item.key), value };
-}
-
-/** No key of the prefix is newer than `revision`: nothing came or changed since it was listed. */
-function nothingNewer(prefix: string, revision: number): Compare {
-  return {
-    keyspace: "k8s",
-    ...prefixRange(prefix),
-    target: "mod",
-    result: "less",
-    operand: revision + 1,
-  };
 }
 
 /**
@@ -223,10 +212,18 @@ async function planNamespace(context: PlanContext, current: StoredObject): Promi
     );
   }
   const object = current.parse();
-  const compare: Compare[] = [unchanged(current.key, current)];
+  const definitions = definitionResource(context.fixed);
+  const compare: Compare[] = [
+    unchanged(current.key, current),
+    // No kind comes between.
+    nothingNewer(
+      collectionPrefix(definitions, ""),
+      (await listObjects(store, definitions, "", {})).revision,
+    ),
+  ];
   const operations: Operation[] = [];
   let waits = (object.metadata.finalizers ?? []).length > 0;
-  for (const kind of table.all()) {
+  for (const kind of distinctKinds(table)) {
     if (!kind.namespaced) continue;
     const { items, revision } = await listObjects(store, kind, name, {});
     compare.push(nothingNewer(collectionPrefix(kind, name), revision));
@@ -284,11 +281,11 @@ async function waitingNamespace(
   if (metadata.deletionTimestamp === undefined) return undefined;
   if ((metadata.finalizers ?? []).length > 0) return undefined;
   const compare: Compare[] = [unchanged(objectKey(resource, "", namespace), found)];
-  for (const kind of table.all()) {
+  for (const kind of distinctKinds(table)) {
     if (!kind.namespaced) continue;
     const prefix = collectionPrefix(kind, namespace);
     const response = await store.range("k8s", { ...prefixRange(prefix), keysOnly: true, limit: 2 });
-    const others = response.kvs.filter((kv) => StoredObject.of(kind, kv).key !== key);
+    const others = response.kvs.filter((kv) => decodeKey(kv.key) !== key);
     if (others.length > 0) return undefined;
     compare.push(nothingNewer(prefix, response.revision));
   }

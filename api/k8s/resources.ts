@@ -1,4 +1,6 @@
 /** The fixed table of kinds: Kind ↔ plural ↔ group/version ↔ scope, with what kubectl asks for. */
+import type { JsonPath } from "./json_path.ts";
+import type { JsonSchema } from "./crd/json_schema.ts";
 import type { NameRule } from "./names.ts";
 
 export interface ResourceDefinition {
@@ -14,6 +16,44 @@ export interface ResourceDefinition {
   readonly nameRule: NameRule;
   /** Has a `/status` subresource, so that a write of the object leaves `status` alone. */
   readonly hasStatus: boolean;
+  /** Set where a CustomResourceDefinition says what the kind is. */
+  readonly custom?: CustomKind;
+}
+
+/** One version of a kind that a CustomResourceDefinition defines. */
+export interface CustomKind {
+  readonly schema: JsonSchema;
+  /** The schema as it was written, for OpenAPI. */
+  readonly published: Readonly<Record<string, unknown>>;
+  readonly listKind: string;
+  /** The version that objects are stored as. */
+  readonly storageVersion: string;
+  /** What a client is told with every answer; undefined for a version that is not deprecated. */
+  readonly warning: string | undefined;
+  readonly columns: readonly PrinterColumn[];
+  readonly scale: ScalePaths | undefined;
+  /** Paths of fields that may be selected on, as written. */
+  readonly selectableFields: readonly string[];
+  /** Being deleted: nothing is created any more. */
+  readonly terminating: boolean;
+  /** Key of the definition in the `k8s` keyspace, and the revision it was read at. */
+  readonly definition: { readonly key: string; readonly revision: number };
+}
+
+export interface PrinterColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly format: string;
+  readonly description: string;
+  readonly priority: number;
+  readonly path: JsonPath;
+}
+
+/** Where a Scale finds its numbers; each path is plain fields. */
+export interface ScalePaths {
+  readonly specReplicas: readonly string[];
+  readonly statusReplicas: readonly string[];
+  readonly labelSelector: readonly string[] | undefined;
 }
 
 /** `v1`, or `apps/v1`. */
@@ -28,7 +68,32 @@ export function qualifiedResource(resource: ResourceDefinition): string {
   return resource.group === "" ? resource.plural : `${resource.plural}.${resource.group}`;
 }
 
-/** Finds definitions; a table plus, later, what CustomResourceDefinitions add. */
+/** `Pod`, or `Deployment.apps`: as Kubernetes names a kind in messages. */
+export function qualifiedKind(resource: ResourceDefinition): string {
+  return resource.group === "" ? resource.kind : `${resource.kind}.${resource.group}`;
+}
+
+/** The kind of a list of them. */
+export function listKindOf(resource: ResourceDefinition): string {
+  return resource.custom?.listKind ?? `${resource.kind}List`;
+}
+
+/** The name of the message that describes the kind; a custom kind brings its own schema instead. */
+export function messageName(resource: ResourceDefinition): string | undefined {
+  return resource.custom === undefined ? resource.kind : undefined;
+}
+
+/** One definition for each place in the store, whatever the number of versions. */
+export function distinctKinds(table: ResourceTable): ResourceDefinition[] {
+  const places = new Map<string, ResourceDefinition>();
+  for (const resource of table.all()) {
+    const place = qualifiedResource(resource);
+    if (!places.has(place)) places.set(place, resource);
+  }
+  return [...places.values()];
+}
+
+/** Finds definitions: those of the fixed table, then those that CustomResourceDefinitions add. */
 export interface ResourceTable {
   all(): readonly ResourceDefinition[];
   byPlural(group: string, version: string, plural: string): ResourceDefinition | undefined;
@@ -61,6 +126,7 @@ export function createResourceTable(
 interface Options {
   readonly short?: readonly string[];
   readonly all?: boolean;
+  readonly categories?: readonly string[];
   readonly rule?: NameRule;
   readonly status?: boolean;
   readonly singular?: string;
@@ -74,7 +140,7 @@ function define(group: string, namespaced: boolean) {
     plural,
     singular: options.singular ?? kind.toLowerCase(),
     shortNames: options.short ?? [],
-    categories: options.all === true ? ["all"] : [],
+    categories: options.all === true ? ["all"] : options.categories ?? [],
     namespaced,
     nameRule: options.rule ?? "subdomain",
     hasStatus: options.status ?? false,
@@ -88,6 +154,7 @@ const batch = define("batch", true);
 const rbac = define("rbac.authorization.k8s.io", true);
 const rbacCluster = define("rbac.authorization.k8s.io", false);
 const coordination = define("coordination.k8s.io", true);
+const extensions = define("apiextensions.k8s.io", false);
 
 /** What this master serves without being taught. */
 export const BUILT_IN_RESOURCES: readonly ResourceDefinition[] = Object.freeze([
@@ -122,4 +189,9 @@ export const BUILT_IN_RESOURCES: readonly ResourceDefinition[] = Object.freeze([
   rbacCluster("ClusterRole", "clusterroles", { rule: "path" }),
   rbacCluster("ClusterRoleBinding", "clusterrolebindings", { rule: "path" }),
   coordination("Lease", "leases"),
+  extensions("CustomResourceDefinition", "customresourcedefinitions", {
+    short: ["crd", "crds"],
+    categories: ["api-extensions"],
+    status: true,
+  }),
 ]);

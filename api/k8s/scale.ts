@@ -1,12 +1,15 @@
 /** The `/scale` subresource (autoscaling/v1) of what has replicas. */
 import * as v from "valibot";
+import { validateValue } from "./crd/values.ts";
 import { conflict, invalid, notFound, STALE } from "./errors.ts";
+import { invalidObject } from "./field_errors.ts";
+import { at } from "./json_path.ts";
 import type { KubernetesObject } from "./objects.ts";
 import { type PlanContext, unchanged, writePlan } from "./plan.ts";
 import { isRecord } from "./prepare.ts";
 import { readObject } from "./read.ts";
 import type { Planned } from "./request.ts";
-import type { ResourceDefinition } from "./resources.ts";
+import type { ResourceDefinition, ScalePaths } from "./resources.ts";
 import { StatusError } from "./status.ts";
 
 const SCALABLE: ReadonlySet<string> = new Set([
@@ -17,8 +20,16 @@ const SCALABLE: ReadonlySet<string> = new Set([
 ]);
 
 export function isScalable(resource: ResourceDefinition): boolean {
-  return SCALABLE.has(`${resource.group}/${resource.kind}`);
+  return resource.custom === undefined
+    ? SCALABLE.has(`${resource.group}/${resource.kind}`)
+    : resource.custom.scale !== undefined;
 }
+
+const BUILT_IN_PATHS: ScalePaths = {
+  specReplicas: ["spec", "replicas"],
+  statusReplicas: ["status", "replicas"],
+  labelSelector: undefined,
+};
 
 const scaleBody = v.looseObject({
   apiVersion: v.literal("autoscaling/v1"),
@@ -33,10 +44,26 @@ export async function planScale(context: PlanContext): Promise<Planned> {
   const current = await readObject(store, resource, request.namespace, request.name);
   if (current === undefined) throw notFound(resource, request.name);
   const object = current.parse();
+  const paths = resource.custom?.scale ?? BUILT_IN_PATHS;
+  const answer = (scaled: KubernetesObject): Planned => ({
+    kind: "done",
+    outcome: { kind: "document", code: 200, document: scaleOf(scaled, resource, paths) },
+  });
   if (request.verb === "get") return answer(object);
 
   const wanted = request.verb === "patch"
-    ? request.patch?.apply(scaleOf(object), { ...resource, kind: "Scale" })
+    ? request.patch?.apply(scaleOf(object, resource, paths), {
+      group: "autoscaling",
+      version: "v1",
+      kind: "Scale",
+      plural: resource.plural,
+      singular: "scale",
+      shortNames: [],
+      categories: [],
+      namespaced: resource.namespaced,
+      nameRule: resource.nameRule,
+      hasStatus: false,
+    })
     : request.body;
   const result = v.safeParse(scaleBody, wanted, { abortEarly: true });
   if (!result.success) {
@@ -57,13 +84,17 @@ export async function planScale(context: PlanContext): Promise<Planned> {
   if (version !== "" && version !== String(current.revision)) {
     throw conflict(resource, request.name, STALE);
   }
-  const spec = isRecord(object["spec"]) ? object["spec"] : {};
-  if (spec["replicas"] === replicas) return answer(object);
+  if (at(object, paths.specReplicas) === replicas) return answer(object);
   const next: KubernetesObject = {
-    ...object,
+    ...withField(object, paths.specReplicas, replicas),
+    apiVersion: object.apiVersion,
+    kind: object.kind,
     metadata: { ...object.metadata, generation: (object.metadata.generation ?? 0) + 1 },
-    spec: { ...spec, replicas },
   };
+  if (resource.custom !== undefined) {
+    const errors = validateValue(next, resource.custom.schema, "");
+    if (errors.length > 0) throw invalidObject(resource, request.name, errors);
+  }
   const planned = writePlan(context, current.key, next, 200, "updated", [
     unchanged(current.key, current),
   ]);
@@ -73,23 +104,46 @@ export async function planScale(context: PlanContext): Promise<Planned> {
     outcome: (revision) => ({
       kind: "document",
       code: 200,
-      document: scaleOf({
-        ...next,
-        metadata: { ...next.metadata, resourceVersion: String(revision) },
-      }),
+      document: scaleOf(
+        { ...next, metadata: { ...next.metadata, resourceVersion: String(revision) } },
+        resource,
+        paths,
+      ),
       change: { status: "updated", key: current.key },
     }),
   };
 }
 
-function answer(object: KubernetesObject): Planned {
-  return { kind: "done", outcome: { kind: "document", code: 200, document: scaleOf(object) } };
+/** A copy with another value at a path of plain fields. */
+function withField(
+  object: Readonly<Record<string, unknown>>,
+  path: readonly string[],
+  value: unknown,
+): Record<string, unknown> {
+  const [name, ...rest] = path;
+  if (name === undefined) return { ...object };
+  const inner = Object.hasOwn(object, name) ? object[name] : undefined;
+  return {
+    ...object,
+    [name]: rest.length === 0 ? value : withField(isRecord(inner) ? inner : {}, rest, value),
+  };
 }
 
-function scaleOf(object: KubernetesObject): KubernetesObject {
+function scaleOf(
+  object: KubernetesObject,
+  resource: ResourceDefinition,
+  paths: ScalePaths,
+): KubernetesObject {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
-  const spec = isRecord(object["spec"]) ? object["spec"] : {};
-  const status = isRecord(object["status"]) ? object["status"] : {};
+  const replicas = at(object, paths.specReplicas);
+  if (resource.custom !== undefined && typeof replicas !== "number") {
+    throw new StatusError(
+      "InternalError",
+      `the spec replicas field ".${paths.specReplicas.join(".")}" does not exist`,
+    );
+  }
+  const actual = at(object, paths.statusReplicas);
+  const selector = paths.labelSelector === undefined ? undefined : at(object, paths.labelSelector);
   return {
     kind: "Scale",
     apiVersion: "autoscaling/v1",
@@ -100,10 +154,14 @@ function scaleOf(object: KubernetesObject): KubernetesObject {
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
       creationTimestamp,
     },
-    spec: { replicas: typeof spec["replicas"] === "number" ? spec["replicas"] : 1 },
+    spec: { replicas: typeof replicas === "number" ? replicas : 1 },
     status: {
-      replicas: typeof status["replicas"] === "number" ? status["replicas"] : 0,
-      selector: selectorText(spec["selector"]),
+      replicas: typeof actual === "number" ? actual : 0,
+      ...(resource.custom === undefined
+        ? { selector: selectorText(at(object, ["spec", "selector"])) }
+        : typeof selector === "string"
+        ? { selector }
+        : {}),
     },
   };
 }

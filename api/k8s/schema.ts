@@ -1,5 +1,6 @@
 /** Messages by name, read from schema_table.ts when they are first asked for. */
 import { KIND_MESSAGES } from "./schema_table.ts";
+import { CRD_MESSAGES } from "./schema_table_crd.ts";
 
 /** Plain types, or the name of a message. */
 export type ScalarType =
@@ -55,10 +56,11 @@ export class KindSchemas {
   readonly #messages = new Map<string, MessageSpec>();
 
   /** Undefined for a kind without a description, such as one of a CustomResourceDefinition. */
-  message(name: string): MessageSpec | undefined {
+  message(name: string | undefined): MessageSpec | undefined {
+    if (name === undefined) return undefined;
     const known = this.#messages.get(name);
     if (known !== undefined) return known;
-    const text = Object.hasOwn(KIND_MESSAGES, name) ? KIND_MESSAGES[name] : undefined;
+    const text = [KIND_MESSAGES, CRD_MESSAGES].find((table) => Object.hasOwn(table, name))?.[name];
     if (text === undefined) return undefined;
     const fields = text === "" ? [] : text.split(", ").map(parseField);
     const byNumber = new Map(fields.map((field) => [field.number, field]));

@@ -1,6 +1,7 @@
 /** Label and field selectors of list and watch, in Kubernetes' own syntax. Pure. */
 import { isLabelValue, isQualifiedName } from "./names.ts";
 import type { KubernetesObject } from "./objects.ts";
+import type { ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
 
 export type Predicate = (object: KubernetesObject) => boolean;
@@ -110,16 +111,21 @@ const FIELDS: Readonly<Record<string, readonly string[]>> = {
  *
  * @throws {StatusError} BadRequest naming the field that is not supported.
  */
-export function parseFieldSelector(text: string, kind: string): Predicate | undefined {
+export function parseFieldSelector(
+  text: string,
+  resource: Pick<ResourceDefinition, "kind" | "custom">,
+): Predicate | undefined {
   if (text.trim() === "") return undefined;
   if (text.length > MAX_SELECTOR_LENGTH) throw bad("field", text.slice(0, 40), "too long");
+  const { kind, custom } = resource;
+  const supported = custom === undefined ? FIELDS[kind] ?? [] : custom.selectableFields;
   const predicates = text.split(",").map((part): Predicate => {
-    const match = /^([A-Za-z.]+)\s*(==|=|!=)(.*)$/.exec(part.trim());
+    const match = /^([A-Za-z0-9_.-]+?)\s*(==|=|!=)(.*)$/.exec(part.trim());
     if (match === null) throw bad("field", text, `"${part}" is no requirement`);
     const [, path = "", operator, value = ""] = match;
     if (
       path !== "metadata.name" && path !== "metadata.namespace" &&
-      !(FIELDS[kind] ?? []).includes(path)
+      !supported.includes(path)
     ) {
       throw new StatusError("BadRequest", `field label not supported: ${path}`);
     }
@@ -135,7 +141,11 @@ function fieldText(object: KubernetesObject, segments: readonly string[]): strin
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, segment)) return "";
     value = (value as Record<string, unknown>)[segment];
   }
-  return typeof value === "string" ? value : typeof value === "boolean" ? String(value) : "";
+  return typeof value === "string"
+    ? value
+    : typeof value === "boolean" || typeof value === "number"
+    ? String(value)
+    : "";
 }
 
 /** The one name that a field selector pins, if it does: saves looking at everything else. */

@@ -5,6 +5,7 @@
 import type { Bytes } from "../../backends/mod.ts";
 import type { Compare, Operation, Store } from "../../store/mod.ts";
 import type { AccessDecision, AccessRequest, Authorizer } from "./authorize.ts";
+import { Kinds } from "./crd/kinds.ts";
 import { conflict, forbidden, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
 import { planCreate, planPatch, planUpdate } from "./mutate.ts";
@@ -34,7 +35,8 @@ export interface K8sServiceOptions {
 }
 
 export interface K8sService {
-  readonly table: ResourceTable;
+  /** The kinds that there are: the fixed ones, and those of CustomResourceDefinitions. */
+  readonly kinds: Kinds;
   /** What is known of the fields of each kind. */
   readonly schemas: KindSchemas;
   /** Nodes that stand for workers. */
@@ -59,7 +61,7 @@ export interface K8sService {
   /** @throws {StatusError} Forbidden, NotFound, BadRequest, Expired. */
   watch(request: Omit<K8sRequest, "verb">, options: WatchOptions): Promise<K8sWatch>;
   /** @throws {StatusError} NotFound for a kind that is not served. */
-  resource(group: string, version: string, plural: string): ResourceDefinition;
+  resource(group: string, version: string, plural: string): Promise<ResourceDefinition>;
 }
 
 const BOOT_NAMESPACES = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -71,12 +73,17 @@ const MAX_ATTEMPTS = 32;
 export function createK8sService(options: K8sServiceOptions): K8sService {
   const { store, authorizer } = options;
   const table = options.table ?? createResourceTable();
+  const kinds = new Kinds(store, table);
   const schemas = new KindSchemas();
   const shared: SharedObjects = new WeakMap();
   const sources = { clock: options.clock, random: options.random };
 
-  function resource(group: string, version: string, plural: string): ResourceDefinition {
-    const found = table.byPlural(group, version, plural);
+  async function resource(
+    group: string,
+    version: string,
+    plural: string,
+  ): Promise<ResourceDefinition> {
+    const found = await kinds.byPlural(group, version, plural);
     if (found !== undefined) return found;
     throw new StatusError("NotFound", "the server could not find the requested resource");
   }
@@ -93,13 +100,38 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
   async function authorized(request: AccessRequest & K8sRequest): Promise<PlanContext> {
     const decision = await authorize(request);
     if (!decision.allowed) throw forbidden(request, decision.reason);
-    const found = resource(request.group, request.version, request.plural);
+    const found = await resource(request.group, request.version, request.plural);
     checkTarget(request, found);
-    return { store, table, sources, schemas, resource: found, request };
+    return {
+      store,
+      table: await kinds.current(),
+      fixed: table,
+      sources,
+      schemas,
+      resource: found,
+      request,
+    };
   }
 
+  /** A custom object is written only while its definition is what the plan was made by. */
   async function plan(request: K8sRequest): Promise<Planned> {
     const context = await authorized(withAccess(request));
+    const planned = await planVerb(context);
+    const { custom } = context.resource;
+    if (planned.kind === "done" || custom === undefined) return planned;
+    const { key, revision } = custom.definition;
+    const guard: Compare = {
+      keyspace: "k8s",
+      key: encodeKey(key),
+      target: "mod",
+      result: "equal",
+      operand: revision,
+    };
+    return { ...planned, compare: [...planned.compare, guard] };
+  }
+
+  function planVerb(context: PlanContext): Promise<Planned> {
+    const { request } = context;
     if (request.subresource === "scale") return planScale(context);
     switch (request.verb) {
       case "get":
@@ -127,7 +159,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
   }
 
   return {
-    table,
+    kinds,
     schemas,
     authorize,
     nodes: createNodeObjects({ store, table, ...sources }),
@@ -151,7 +183,8 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
         });
         if (response.succeeded) return planned.outcome(response.revisions.k8s);
       }
-      throw conflict(resource(request.group, request.version, request.plural), request.name, STALE);
+      const { group, version, plural, name } = request;
+      throw conflict(await resource(group, version, plural), name, STALE);
     },
     watch(request, watchOptions) {
       return settle(async () => {

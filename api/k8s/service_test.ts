@@ -179,7 +179,9 @@ Deno.test("generateName gives names of the right form", async () => {
 
 Deno.test("every kind of the table can be created, read, listed, replaced and deleted", async () => {
   await using api = await testApi();
-  for (const resource of api.k8s.table.all()) {
+  for (const resource of api.k8s.kinds.fixed.all()) {
+    // A definition is checked for what it defines: crd/crd_test.ts.
+    if (resource.kind === "CustomResourceDefinition") continue;
     const { group, version, plural, namespaced, kind } = resource;
     const base = (group === "" ? `/api/${version}` : `/apis/${group}/${version}`) +
       (namespaced ? "/namespaces/default" : "") + `/${plural}`;

@@ -1,15 +1,17 @@
 /** What `kubectl get` prints: meta/v1 Table with the columns of each kind. */
 import type { KubernetesObject, StoredObject } from "./objects.ts";
-import { isRecord } from "./prepare.ts";
-import type { ResourceDefinition } from "./resources.ts";
+import { findByPath } from "./json_path.ts";
+import { isRecord } from "./plain.ts";
+import type { PrinterColumn, ResourceDefinition } from "./resources.ts";
 
 interface Column {
   readonly name: string;
-  readonly type: "string" | "integer";
-  readonly format?: "name";
-  /** 0 is always shown, 1 with `-o wide`. */
-  readonly priority: 0 | 1;
-  cell(object: KubernetesObject, now: number): string | number;
+  readonly type: string;
+  readonly format?: string;
+  readonly description?: string;
+  /** 0 is always shown, more than that with `-o wide`. */
+  readonly priority: number;
+  cell(object: KubernetesObject, now: number): string | number | boolean | null;
 }
 
 /** Which object goes with each row. */
@@ -28,11 +30,11 @@ export function tableOf(
     kind: "Table",
     apiVersion: "meta.k8s.io/v1",
     metadata,
-    columnDefinitions: columns.map(({ name, type, format, priority }) => ({
+    columnDefinitions: columns.map(({ name, type, format, description, priority }) => ({
       name,
       type,
       format: format ?? "",
-      description: "",
+      description: description ?? "",
       priority,
     })),
     rows: items.map((item) => {
@@ -278,6 +280,9 @@ const SPECIFIC: Readonly<Record<string, readonly Column[]>> = {
     column("Suspend", (object) => field(object, "spec", "suspend") === true ? "True" : "False"),
     AGE,
   ],
+  "apiextensions.k8s.io/CustomResourceDefinition": [
+    column("Created At", (object) => object.metadata.creationTimestamp),
+  ],
   "rbac.authorization.k8s.io/RoleBinding": [roleColumn(), AGE],
   "rbac.authorization.k8s.io/ClusterRoleBinding": [roleColumn(), AGE],
   "coordination.k8s.io/Lease": [
@@ -293,6 +298,38 @@ function roleColumn(): Column {
   );
 }
 
+/** A column of a CustomResourceDefinition: the first value at its path, by the column's type. */
+function customColumn({ name, type, format, description, priority, path }: PrinterColumn): Column {
+  return {
+    name,
+    type,
+    format,
+    description,
+    priority,
+    cell(object, now) {
+      const [value] = findByPath(object, path);
+      if (value === undefined || value === null) return null;
+      switch (type) {
+        case "integer":
+          return typeof value === "number" ? Math.trunc(value) : null;
+        case "number":
+          return typeof value === "number" ? value : null;
+        case "boolean":
+          return typeof value === "boolean" ? value : null;
+        case "date": {
+          const time = typeof value === "string" ? Date.parse(value) : NaN;
+          return Number.isNaN(time) ? "<invalid>" : humanDuration(now - time);
+        }
+      }
+      return typeof value === "string" ? value : JSON.stringify(value);
+    },
+  };
+}
+
 function columnsOf(resource: ResourceDefinition): readonly Column[] {
+  const { custom } = resource;
+  if (custom !== undefined) {
+    return [NAME, ...(custom.columns.length === 0 ? [AGE] : custom.columns.map(customColumn))];
+  }
   return [NAME, ...(SPECIFIC[`${resource.group}/${resource.kind}`] ?? [AGE])];
 }

@@ -15,7 +15,7 @@ const MAX_NAMED = 10;
  */
 export function validateDocument(
   document: unknown,
-  kind: string,
+  kind: string | undefined,
   schemas: KindSchemas,
   fieldValidation: FieldValidation,
 ): void {
@@ -24,10 +24,14 @@ export function validateDocument(
   const unknown: string[] = [];
   const { apiVersion: _, kind: __, ...fields } = document;
   visit(fields, message, schemas, "", unknown);
-  if (fieldValidation === "Strict" && unknown.length > 0) {
-    const named = unknown.slice(0, MAX_NAMED).map((path) => `unknown field "${path}"`).join(", ");
-    throw new StatusError("BadRequest", `strict decoding error: ${named}`);
-  }
+  if (fieldValidation === "Strict") refuseUnknown(unknown);
+}
+
+/** @throws {StatusError} BadRequest where there are any. */
+export function refuseUnknown(paths: readonly string[]): void {
+  if (paths.length === 0) return;
+  const named = paths.slice(0, MAX_NAMED).map((path) => `unknown field "${path}"`).join(", ");
+  throw new StatusError("BadRequest", `strict decoding error: ${named}`);
 }
 
 function visit(

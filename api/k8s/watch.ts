@@ -100,7 +100,8 @@ export async function openWatch(
 
 function stored(shared: SharedObjects, resource: ResourceDefinition, kv: KeyValue): StoredObject {
   let object = shared.get(kv);
-  if (object === undefined) {
+  // Two versions of one kind share the bytes, not the object.
+  if (object === undefined || object.resource !== resource) {
     object = StoredObject.of(resource, kv);
     shared.set(kv, object);
   }
@@ -128,5 +129,5 @@ function translate(
 
 /** The last state that was selected, under the revision that took it away. */
 function last({ kv, prevKv }: WatchEvent, resource: ResourceDefinition): StoredObject {
-  return new StoredObject(resource, decodeKey(kv.key), kv.modRevision, (prevKv ?? kv).value);
+  return StoredObject.read(resource, decodeKey(kv.key), kv.modRevision, (prevKv ?? kv).value);
 }

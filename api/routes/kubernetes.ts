@@ -27,14 +27,15 @@ export function kubernetesRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
   app.all("/api/*", handle);
   app.all("/apis", handle);
   app.all("/apis/*", handle);
-  app.get("/openapi/v3", (c) => {
+  app.get("/openapi/v3", async (c) => {
     requireUser(c, deps);
-    return c.json(openApiIndex(deps.k8s.table, deps.version));
+    return c.json(openApiIndex(await deps.k8s.kinds.current(), deps.version));
   });
-  app.get("/openapi/v3/*", (c) => {
+  app.get("/openapi/v3/*", async (c) => {
     requireUser(c, deps);
     const path = c.req.path.slice("/openapi/v3/".length);
-    const document = openApiDocument(deps.k8s.table, deps.k8s.schemas, path, deps.version);
+    const table = await deps.k8s.kinds.current();
+    const document = openApiDocument(table, deps.k8s.schemas, path, deps.version);
     if (document === undefined) throw unknownPath();
     return c.json(document);
   });
@@ -44,7 +45,7 @@ async function kubernetes(c: ApiContext, deps: ApiDeps, gate: WatchGate): Promis
   const user = requireUser(c, deps);
   const { pathname } = new URL(c.req.url);
   const path = parseResourcePath(pathname);
-  if (path === undefined) return c.json(discovery(c, deps, pathname));
+  if (path === undefined) return c.json(await discovery(c, deps, pathname));
   const run = () => resource(c, deps, gate, user, path);
   return isAdminAct(c, user, path) ? await auditedAct(c, deps, run) : await run();
 }
@@ -57,8 +58,12 @@ function isAdminAct(c: ApiContext, user: User, path: ResourcePath): boolean {
 }
 
 /** @throws {StatusError} NotFound, MethodNotAllowed */
-function discovery(c: ApiContext, deps: ApiDeps, pathname: string): Record<string, unknown> {
-  const { table } = deps.k8s;
+async function discovery(
+  c: ApiContext,
+  deps: ApiDeps,
+  pathname: string,
+): Promise<Record<string, unknown>> {
+  const table = await deps.k8s.kinds.current();
   const [, root, first, second, ...more] = pathname.replace(/\/$/, "").split("/");
   let document: Record<string, unknown> | undefined;
   if (more.length > 0) throw unknownPath();
@@ -96,7 +101,10 @@ async function resource(
   path: ResourcePath,
 ): Promise<Response> {
   // A kind that is not served is 404 whatever the method.
-  const definition = deps.k8s.resource(path.group, path.version, path.plural);
+  const definition = await deps.k8s.resource(path.group, path.version, path.plural);
+  if (definition.custom?.warning !== undefined) {
+    c.header("Warning", `299 - ${JSON.stringify(definition.custom.warning)}`);
+  }
   const { subresource } = path;
   if (subresource !== undefined && subresource !== "status" && subresource !== "scale") {
     throw unknownPath();

@@ -1,0 +1,101 @@
+/** Stock kubectl against our TLS listener, with a kubeconfig and nothing else. */
+import { assertEquals } from "@std/assert";
+import { DEFAULT_SERVER_LIMITS, listen } from "../../api/server.ts";
+import { openTlsIdentity } from "../../api/tls/identity.ts";
+import { ADMIN_TOKEN, type TestApi } from "./api.ts";
+
+export interface Kubectl extends AsyncDisposable {
+  readonly url: string;
+  /** Runs kubectl with words separated by spaces; fails the test where it fails. */
+  run(line: string, input?: string): Promise<string>;
+  /** As run, for arguments that hold spaces. */
+  call(args: readonly string[], input?: string): Promise<string>;
+  /** Runs a line that must fail; its standard error. */
+  refused(line: string, input?: string): Promise<string>;
+  command(args: readonly string[], stdin?: "piped" | "null"): Deno.Command;
+}
+
+/** Whether there is a kubectl; says so on standard error where there is none. */
+export async function hasKubectl(): Promise<boolean> {
+  try {
+    const { code } = await new Deno.Command("kubectl", { args: ["version", "--client"] }).output();
+    return code === 0;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    const why = "skipped: no kubectl on PATH (Debian: apt-get install kubernetes-client)\n";
+    Deno.stderr.writeSync(new TextEncoder().encode(why));
+    return false;
+  }
+}
+
+/** A listener for `api`, and kubectl as its admin. */
+export async function openKubectl(api: TestApi): Promise<Kubectl> {
+  api.time.now = Date.now();
+  const tls = await openTlsIdentity({
+    store: api.store,
+    clock: Date.now,
+    random: api.deps.random,
+    names: [],
+  });
+  const server = await listen(api.app, {
+    host: "127.0.0.1",
+    port: 0,
+    tls: tls.issue().credentials,
+    limits: DEFAULT_SERVER_LIMITS,
+    log: api.deps.log,
+  });
+  const home = await Deno.makeTempDir();
+  await Deno.writeTextFile(
+    `${home}/config`,
+    JSON.stringify({
+      apiVersion: "v1",
+      kind: "Config",
+      clusters: [{
+        name: "nautilus",
+        cluster: { server: server.url, "certificate-authority-data": btoa(tls.caPem) },
+      }],
+      users: [{ name: "admin", user: { token: ADMIN_TOKEN } }],
+      contexts: [{ name: "nautilus", context: { cluster: "nautilus", user: "admin" } }],
+      "current-context": "nautilus",
+    }),
+  );
+  const command = (args: readonly string[], stdin: "piped" | "null" = "null") =>
+    new Deno.Command("kubectl", {
+      args: [...args],
+      env: { KUBECONFIG: `${home}/config`, HOME: home },
+      stdin,
+      stdout: "piped",
+      stderr: "piped",
+    });
+  const finish = async (args: readonly string[], input?: string) => {
+    const child = command(args, input === undefined ? "null" : "piped").spawn();
+    if (input !== undefined) {
+      const writer = child.stdin.getWriter();
+      await writer.write(new TextEncoder().encode(input));
+      await writer.close();
+    }
+    const { code, stdout, stderr } = await child.output();
+    const text = new TextDecoder();
+    return { code, out: text.decode(stdout).trim(), error: text.decode(stderr).trim() };
+  };
+  const call = async (args: readonly string[], input?: string) => {
+    const { code, out, error } = await finish(args, input);
+    assertEquals(code, 0, `kubectl ${args.join(" ")}: ${error}`);
+    return out;
+  };
+  return {
+    url: server.url,
+    command,
+    call,
+    run: (line, input) => call(line.split(" "), input),
+    async refused(line, input) {
+      const { code, error } = await finish(line.split(" "), input);
+      assertEquals(code === 0, false, `kubectl ${line} was not refused`);
+      return error;
+    },
+    async [Symbol.asyncDispose]() {
+      await server.close(200);
+      await Deno.remove(home, { recursive: true });
+    },
+  };
+}
