@@ -46,6 +46,10 @@ export interface Config {
   readonly suiRegistry: string | undefined;
   /** 32 hex digits. */
   readonly clusterId: string | undefined;
+  /** Base58; undefined: the chain of the first answer. */
+  readonly suiChainId: string | undefined;
+  readonly maxChainAgeSeconds: number;
+  readonly acceptZkLogin: boolean;
   readonly minimumStakeMist: bigint;
   /** Files; what stands in them is sealed. */
   readonly policies: readonly string[];
@@ -244,6 +248,9 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     suiEndpoints: [],
     suiRegistry: undefined,
     clusterId: undefined,
+    suiChainId: undefined,
+    maxChainAgeSeconds: 60,
+    acceptZkLogin: false,
     minimumStakeMist: 1_000_000_000n,
     policies: [],
     legacyBearerTokens: false,

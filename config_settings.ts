@@ -3,6 +3,7 @@ import { parseAdminKey } from "./api/admin/public_key.ts";
 import type { Config } from "./config.ts";
 import {
   boolean,
+  chainId,
   choice,
   grants,
   hex,
@@ -160,6 +161,25 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     env: "NAUTILUS_CLUSTER_ID",
     help: "32 hex digits; tokens of another cluster are refused (default: the registry's own)",
     parse: hex(16, ""),
+  },
+  {
+    field: "suiChainId",
+    env: "NAUTILUS_SUI_CHAIN_ID",
+    help: "base58 digest of the network's genesis checkpoint; another chain is refused (sealed)",
+    parse: chainId,
+  },
+  {
+    field: "maxChainAgeSeconds",
+    env: "NAUTILUS_MAX_CHAIN_AGE_SECONDS",
+    help: "nobody is admitted on the word of a node whose newest checkpoint is older (default: 60)",
+    parse: integer(1, 86_400, "seconds"),
+  },
+  {
+    field: "acceptZkLogin",
+    env: "NAUTILUS_ACCEPT_ZKLOGIN",
+    isSwitch: true,
+    help: "accept zkLogin wallets; the full nodes judge their signatures (sealed)",
+    parse: boolean,
   },
   {
     field: "minimumStakeMist",

@@ -44,6 +44,7 @@ Deno.test("loadConfig() names field, value and what is valid when a value is wro
   assertStringIncludes(refusal({ env: { CONTRACT_ADDRESS: "0x12" } }), "64 hex digits");
   assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "ftp://x" } }), "http://");
   assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "http://u:p@x" } }), "credentials");
+  assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "http://x,http://x/" } }), "twice");
   assertStringIncludes(refusal({ env: { NAUTILUS_MIN_STAKE_MIST: "-1" } }), "MIST");
   assertStringIncludes(refusal({ env: { NAUTILUS_LEGACY_BEARER_TOKENS: "yes" } }), "true, false");
   assertStringIncludes(refusal({ env: { NAUTILUS_SUI_CHAIN_ID: "mainnet" } }), "base58 digest");

@@ -97,7 +97,11 @@ function url(value: string): string {
 
 export function urls(value: unknown): readonly string[] {
   const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
-  return Object.freeze(list.map((item) => url(item.trim())));
+  const found = list.map((item) => url(item.trim()));
+  // The same one twice agrees with itself.
+  const twice = found.find((item, i) => found.indexOf(item) !== i);
+  if (twice !== undefined) throw new Error(`${twice} is named twice`);
+  return Object.freeze(found);
 }
 
 export function paths(value: unknown): readonly string[] {
@@ -141,6 +145,14 @@ export function mist(value: unknown): bigint {
     throw new Error("a whole number of MIST below 2^64 is wanted");
   }
   return BigInt(digits);
+}
+
+/** Base58 digest of a genesis checkpoint, 32 bytes. */
+export function chainId(value: unknown): string {
+  if (typeof value !== "string" || !/^[1-9A-HJ-NP-Za-km-z]{32,44}$/.test(value)) {
+    throw new Error("the base58 digest of the network's genesis checkpoint is wanted");
+  }
+  return value;
 }
 
 export function boolean(value: unknown): boolean {

@@ -12,6 +12,7 @@ import {
   type MasterFacts,
 } from "../sui/admission.ts";
 import type { SealTokenClaims, SealTokenValidator } from "../sui/seal_token.ts";
+import type { ZkLoginVerifier } from "../sui/wallet_signature.ts";
 import { askChain, sealTokenRefused } from "./admission.ts";
 import type { Clock } from "./deps.ts";
 import { ApiProblem } from "./problem.ts";
@@ -31,6 +32,8 @@ export interface AdmissionsOptions {
   /** Base58, once the chain has answered; undefined before, and where it is another than it was. */
   readonly chainId: () => string | undefined;
   readonly validator: Pick<SealTokenValidator, "check">;
+  /** Absent: zkLogin wallets are refused. */
+  readonly zkLogin?: ZkLoginVerifier | undefined;
   readonly workers: Workers;
   readonly clock: Clock;
   readonly random: (length: number) => Bytes;
@@ -86,6 +89,7 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
         admission: createAdmission({
           facts: { ...facts, chainId: id },
           validator,
+          ...(options.zkLogin === undefined ? {} : { zkLogin: options.zkLogin }),
           bootKey,
           clock,
           random,

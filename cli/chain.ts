@@ -7,12 +7,16 @@ import { openGrpcLedger } from "../sui/grpc_ledger.ts";
 import type { Ledger } from "../sui/ledger.ts";
 import { createQuorumLedger } from "../sui/quorum_ledger.ts";
 import { createSealTokenValidator, type SealTokenValidator } from "../sui/seal_token.ts";
+import { createQuorumZkLogin } from "../sui/quorum_zk_login.ts";
+import type { ZkLoginVerifier } from "../sui/wallet_signature.ts";
 import type { SealedConfig } from "./sealed_config.ts";
 
 export interface ChainParts extends AsyncDisposable {
   /** One sentence for people. */
   readonly state: string;
   readonly validator: SealTokenValidator | undefined;
+  /** Undefined where zkLogin wallets are not accepted. */
+  readonly zkLogin: ZkLoginVerifier | undefined;
   readonly trust: ChainTrust;
   listener(executor: ChainExecutor): {
     readonly view: ChainListenerView;
@@ -37,7 +41,14 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
   if (sealed.legacyBearerTokens) {
     log.warn("bearer Seal tokens are accepted: their ids are public, anybody can present one");
   }
-  const ledgers = await Promise.all(suiEndpoints.map((endpoint) => openGrpcLedger({ endpoint })));
+  if (sealed.suiChainId === null) {
+    log.warn("NAUTILUS_SUI_CHAIN_ID is not set: the chain of the first answer is believed");
+  }
+  const pinned = sealed.suiChainId === null ? {} : { chainId: sealed.suiChainId };
+  const maxChainAgeMs = sealed.maxChainAgeSeconds * 1000;
+  const ledgers = await Promise.all(
+    suiEndpoints.map((endpoint) => openGrpcLedger({ endpoint, ...pinned })),
+  );
   const [only, ...others] = ledgers;
   const ledger: Ledger = only !== undefined && others.length === 0
     ? only
@@ -49,10 +60,15 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
     registryId: suiRegistry,
     minimumStakeMist: BigInt(sealed.minimumStakeMist),
     clock: Date.now,
+    maxChainAgeMs,
     allowLegacyBearer: sealed.legacyBearerTokens,
     ...(sealed.clusterId === null ? {} : { clusterId: Uint8Array.fromHex(sealed.clusterId) }),
   });
+  const judges = ledgers.map(({ zkLogin }) => zkLogin);
+  const [judge] = judges;
+  const zkLogin = judges.length > 1 ? createQuorumZkLogin(judges) : judge;
   return {
+    zkLogin: sealed.acceptZkLogin ? zkLogin : undefined,
     state: validator === undefined
       ? `events from ${from}; nobody is admitted, NAUTILUS_SUI_REGISTRY is not set`
       : `events and admission from ${from}`,
@@ -68,6 +84,8 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
           await executor.apply(delivery);
         },
         clock: Date.now,
+        ...pinned,
+        maxChainAgeMs,
         // Whoever is slashed is out within a second, without anybody's hint.
         pollIntervalMs: 500,
         log: {
@@ -121,6 +139,7 @@ function withoutChain(why: string): ChainParts {
   return {
     state: `no chain: ${why}`,
     validator: undefined,
+    zkLogin: undefined,
     trust: "none",
     listener: () => ({ view, chainId: () => undefined, start: () => () => Promise.resolve() }),
     [Symbol.asyncDispose]: () => Promise.resolve(),

@@ -38,6 +38,36 @@ Deno.test("reconcileConfig() seals the admin key; another one is refused, naming
   assertEquals([FIRST, SECOND].map((key) => error.message.includes(key)), [true, true]);
 });
 
+Deno.test("reconcileConfig() seals what is pinned of the chain; each is in the digest", async () => {
+  const pinned = { suiChainId: "4btiuiMPvEENsttpZC7CZ53DruC3MAgfznDbASZ7DR6S" };
+  const given = (flags: Readonly<Record<string, unknown>>) =>
+    loadConfig({
+      flags: { adminKey: FIRST, ...flags },
+      env: {},
+      isRoot: true,
+      hostName: "host",
+    });
+  const digests = new Set<string>();
+  for (const flags of [{}, pinned, { maxChainAgeSeconds: 30 }, { acceptZkLogin: true }]) {
+    await using store = await openTestStore();
+    digests.add((await reconcileConfig(store, given(flags), false)).digest.toHex());
+  }
+  assertEquals(digests.size, 4);
+  await using store = await openTestStore();
+  await reconcileConfig(store, given(pinned), false);
+  assertEquals(
+    (await reconcileConfig(store, given({}), false)).sealed.suiChainId,
+    pinned.suiChainId,
+  );
+  for (
+    const [flags, name] of [
+      [{ suiChainId: "69WiPg3DAQiwdxfncX6wYQ2siKwAe6L9BZthQea3JNMD" }, "--sui-chain-id"],
+      [{ maxChainAgeSeconds: 600 }, "--max-chain-age-seconds"],
+      [{ acceptZkLogin: true }, "--accept-zk-login"],
+    ] as const
+  ) await assertRejects(() => reconcileConfig(store, given(flags), false), ConfigError, name);
+});
+
 Deno.test("replaceAdminKey() changes the sealed key and the digest", async () => {
   await using store = await openTestStore();
   const before = await reconcileConfig(store, config(FIRST), false);

@@ -140,6 +140,7 @@ async function runMaster(
     },
     chainId: listener.chainId,
     validator: proof.validator,
+    zkLogin: chain.zkLogin,
     workers,
     clock: Date.now,
     random: systemRandom,

@@ -66,6 +66,8 @@ export interface ChainListenerOptions {
   readonly log?: ChainListenerLog;
   /** Base58; another chain stops the listener. Absent: the chain of the stored cursor, if any. */
   readonly chainId?: string | undefined;
+  /** A node whose newest checkpoint is older counts as away. Absent: no limit. */
+  readonly maxChainAgeMs?: number | undefined;
   /** Where to begin when no cursor is stored. Default: the oldest the node still has. */
   readonly start?: EventStart;
   /** Between looks when nothing is new. Default 1000. */
@@ -194,6 +196,7 @@ class Listener implements ChainListener {
     let position = stored === undefined ? undefined : parseCursor(stored, chainId);
     let savedAtMs = clock();
     this.#cursor = stored;
+    let agedAtMs: number | undefined;
     while (!signal.aborted) {
       this.#wake = new AbortController();
       const lookedAtMs = clock();
@@ -208,6 +211,7 @@ class Listener implements ChainListener {
         savedAtMs = clock();
       }
       position = page.cursor ?? position;
+      if (!page.hasMore) agedAtMs = await this.#checkAge(agedAtMs, signal);
       this.#failures = 0;
       this.#become("following", page.hasMore ? "catching up" : "at the tip of the chain");
       if (page.hasMore) continue;
@@ -278,6 +282,34 @@ class Listener implements ChainListener {
       throw new CannotContinue(`the endpoint is on chain ${chainId}, expected ${expected}`);
     }
     return this.#chainId = chainId;
+  }
+
+  /**
+   * A node that stands still tells no lie, but a revocation may have happened since. What it had to
+   * tell was applied before this. Asked anew when half of the allowed age has gone by.
+   */
+  async #checkAge(
+    checkedAtMs: number | undefined,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    const { ledger, clock, maxChainAgeMs } = this.#options;
+    if (maxChainAgeMs === undefined) return undefined;
+    const nowMs = clock();
+    if (checkedAtMs !== undefined && Math.abs(nowMs - checkedAtMs) < maxChainAgeMs / 2) {
+      return checkedAtMs;
+    }
+    const { checkpointTimestampMs } = await ledger.status(signal);
+    if (checkpointTimestampMs === undefined) {
+      throw new LedgerUnavailable("the node does not date its newest checkpoint");
+    }
+    const ageMs = nowMs - checkpointTimestampMs;
+    if (ageMs > maxChainAgeMs) {
+      throw new LedgerUnavailable(
+        `the node's newest checkpoint is ${ageMs} ms old, more than ${maxChainAgeMs}`,
+        { hint: "the node stands still, or this machine's clock is wrong" },
+      );
+    }
+    return nowMs;
   }
 
   async #load(): Promise<string | undefined> {

@@ -267,6 +267,25 @@ Deno.test("run() stops and says so where the node forgot events that were not se
   assertEquals(store.applied.length, 1);
 });
 
+Deno.test("run() applies what a node that stands still has to tell, and says that it is too old", async () => {
+  const { gateway, store, pauses, listen, chain } = world();
+  await using running = listen({ maxChainAgeMs: 60_000 });
+  await pauses.asleep();
+  assertEquals(running.listener.status().state, "following");
+  gateway.emit(ALICE, "E0", Uint8Array.of(0));
+  pauses.nowMs += 60_001;
+  pauses.pass();
+  await pauses.asleep();
+  assertEquals(store.applied.length, 1);
+  const { state, detail } = running.listener.status();
+  assertEquals(state, "unreachable");
+  assertStringIncludes(detail, "ms old, more than 60000");
+  chain.advance();
+  pauses.pass();
+  await pauses.asleep();
+  assertEquals(running.listener.status().state, "following");
+});
+
 Deno.test("run() stops where the endpoint is on another chain", async () => {
   const { gateway, chain, store, pauses, listen } = world();
   gateway.emit(ALICE, "E0", Uint8Array.of(0));

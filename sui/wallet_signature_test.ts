@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { FakeChain } from "../tests/fakes/sui/chain.ts";
 import { FakeGateway } from "../tests/fakes/sui/gateway.ts";
 import { startFakeNode } from "../tests/fakes/sui/server.ts";
-import { ed25519Wallet, wallets } from "../tests/fakes/sui/wallets.ts";
+import { ed25519Wallet, wallets, zkLoginSignature } from "../tests/fakes/sui/wallets.ts";
 import { openGrpcLedger } from "./grpc_ledger.ts";
 import { LedgerUnavailable } from "./ledger.ts";
 import { MAX_SIGNATURE_CHARACTERS, verifyWalletSignature } from "./wallet_signature.ts";
@@ -114,36 +114,8 @@ Deno.test("verifyWalletSignature() refuses a multisig below its threshold", asyn
   assertEquals(verdict.valid, false);
 });
 
-/** The shape of a zkLogin signature; its proof proves nothing. */
-async function zkLoginSignature(): Promise<{ address: string; signature: string }> {
-  const { getZkLoginSignature } = await import("@mysten/sui/zklogin");
-  const { parseSerializedSignature } = await import("@mysten/sui/cryptography");
-  const { publicKeyFromRawBytes } = await import("@mysten/sui/verify");
-  const signature = getZkLoginSignature({
-    inputs: {
-      proofPoints: {
-        a: ["1", "2", "1"],
-        b: [["1", "2"], ["3", "4"], ["1", "0"]],
-        c: ["5", "6", "1"],
-      },
-      issBase64Details: {
-        value: "yJpc3MiOiJodHRwczovL2FjY291bnRzLmdvb2dsZS5jb20iLC",
-        indexMod4: 1,
-      },
-      headerBase64: "eyJhbGciOiJSUzI1NiJ9",
-      addressSeed: "1234567890",
-    },
-    maxEpoch: "10",
-    userSignature: await ed25519Wallet(5).sign(message),
-  });
-  const parsed = parseSerializedSignature(signature);
-  assert(parsed.signatureScheme === "ZkLogin");
-  const address = publicKeyFromRawBytes("ZkLogin", parsed.publicKey).toSuiAddress();
-  return { address, signature };
-}
-
 Deno.test("verifyWalletSignature() asks the chain about zkLogin, and throws where it cannot", async () => {
-  const { address, signature } = await zkLoginSignature();
+  const { address, signature } = await zkLoginSignature(message);
   const chain = new FakeChain({ clock: Date.now });
   const gateway = new FakeGateway({ chain, clock: Date.now });
   await using node = await startFakeNode({ gateway });

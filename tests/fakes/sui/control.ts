@@ -74,6 +74,7 @@ const RawEvent = v.strictObject({
   contents: hex(),
   count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000)), 1),
 });
+const ZkLogin = v.strictObject({ signature: text, address, message: hex() });
 const Checkpoint = v.strictObject({
   count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000))),
   auto: v.optional(v.boolean()),
@@ -229,6 +230,11 @@ function dispatch(context: ControlContext, what: string, body: string): unknown 
         ? chain.advance(b.count ?? 1)
         : chain.tip;
       return { checkpoint: tip.sequence };
+    }
+    case "POST /control/zklogin": {
+      const b = parse(ZkLogin);
+      chain.zkLogin.set(b.signature, { address: b.address, message: b.message });
+      return { confirmed: chain.zkLogin.size };
     }
     case "POST /control/prune":
       chain.prune(parse(Prune).below);

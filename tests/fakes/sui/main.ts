@@ -38,6 +38,10 @@ if (import.meta.main) {
     hostname: listen.hostname,
     port: Number(listen.port || "0"),
   });
+  // A chain never stands still, or its nodes' answers would grow old.
+  const sealing = setInterval(() => {
+    if (chain.autoCheckpoint) chain.advance();
+  }, 1_000);
   const ready = {
     url: node.url,
     chain_id: chain.chainId,
@@ -50,5 +54,6 @@ if (import.meta.main) {
   const stop = () => stopped.resolve();
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, stop);
   await stopped.promise;
+  clearInterval(sealing);
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.removeSignalListener(signal, stop);
 }

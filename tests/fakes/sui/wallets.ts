@@ -1,10 +1,13 @@
 /** Wallets of every scheme that signs offline, from fixed seeds. */
 import { bcs } from "@mysten/bcs";
+import { parseSerializedSignature } from "@mysten/sui/cryptography";
 import { Ed25519Keypair } from "@mysten/sui/keypairs/ed25519";
 import { PasskeyPublicKey } from "@mysten/sui/keypairs/passkey";
 import { Secp256k1Keypair } from "@mysten/sui/keypairs/secp256k1";
 import { Secp256r1Keypair } from "@mysten/sui/keypairs/secp256r1";
 import { MultiSigPublicKey } from "@mysten/sui/multisig";
+import { publicKeyFromRawBytes } from "@mysten/sui/verify";
+import { getZkLoginSignature } from "@mysten/sui/zklogin";
 import { p256 } from "@noble/curves/nist.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { personalMessageDigest } from "../../../sui/wallet_signature.ts";
@@ -103,4 +106,31 @@ function passkey(byte: number): Wallet {
       return Promise.resolve(new Uint8Array([0x06, ...body]).toBase64());
     },
   };
+}
+
+/** The shape of a zkLogin signature; its proof proves nothing. */
+export async function zkLoginSignature(
+  message: Uint8Array,
+): Promise<{ readonly address: string; readonly signature: string }> {
+  const signature = getZkLoginSignature({
+    inputs: {
+      proofPoints: {
+        a: ["1", "2", "1"],
+        b: [["1", "2"], ["3", "4"], ["1", "0"]],
+        c: ["5", "6", "1"],
+      },
+      issBase64Details: {
+        value: "yJpc3MiOiJodHRwczovL2FjY291bnRzLmdvb2dsZS5jb20iLC",
+        indexMod4: 1,
+      },
+      headerBase64: "eyJhbGciOiJSUzI1NiJ9",
+      addressSeed: "1234567890",
+    },
+    maxEpoch: "10",
+    userSignature: await ed25519Wallet(5).sign(message),
+  });
+  const parsed = parseSerializedSignature(signature);
+  if (parsed.signatureScheme !== "ZkLogin") throw new TypeError("another scheme");
+  const address = publicKeyFromRawBytes("ZkLogin", parsed.publicKey).toSuiAddress();
+  return { address, signature };
 }
