@@ -1,7 +1,8 @@
 /**
  * A chunk of the index checkpoint: what opening must know about some hundred records without
- * decrypting them. Records never change, so a fact (this position, this tag: this key, this
- * revision) stays true for good; which records are live is told by the log and the head alone.
+ * decrypting them. A fact (this position, this tag: this key, this revision) stays true for good; a
+ * record that is sealed anew under the next data key has another tag, and is read until its chunk
+ * was written anew. Which records are live is told by the log and the head alone.
  *
  * ```
  * layout u8 = 1 · from, to (positions, LEB128) · count · sum (64 bytes, multiset hash of the records)
@@ -113,6 +114,8 @@ export class ChunkReader {
   readonly range: ChunkRange;
   readonly count: number;
   readonly sum: Bytes;
+  /** Data keys that its records were sealed under. */
+  readonly keyIds: ReadonlySet<number>;
   readonly #reader: ByteReader;
   readonly #where: string;
   readonly #origins: number[] = [];
@@ -129,10 +132,13 @@ export class ChunkReader {
     this.range = { from: reader.varint(), to: reader.varint() };
     this.count = reader.varint();
     this.sum = reader.raw(SUM_BYTES);
+    const keyIds = new Set<number>();
     for (let origins = reader.varint(); origins > 0; origins--) {
       const keyId = reader.varint();
+      keyIds.add(keyId);
       this.#origins.push(sealer.origin(keyId, reader.raw(ID_BYTES), this.range.from).number);
     }
+    this.keyIds = keyIds;
     this.#reader = reader;
     this.#where = where;
     this.#left = this.count;

@@ -3,7 +3,7 @@
  * order. A new one is made for every 512 records that stayed, an old one is made anew (and
  * joined with its neighbour) once half of its records are gone.
  */
-import { encodeChunk } from "./checkpoint_format.ts";
+import { type ChunkRange, encodeChunk } from "./checkpoint_format.ts";
 import type { Index } from "./index.ts";
 import type { CheckpointChange } from "./log.ts";
 import type { MultisetHash } from "./multiset.ts";
@@ -22,6 +22,10 @@ export interface Chunk {
   readonly slots: Uint32Array;
   /** Facts whose record is still in the log. */
   live: number;
+  /** Data keys that it needs to be read: its own, and those of its records when it was written. */
+  readonly keyIds: ReadonlySet<number>;
+  /** Some of its records were sealed anew since it was written. */
+  stale: boolean;
 }
 
 export class Checkpointer {
@@ -36,6 +40,8 @@ export class Checkpointer {
   #tailFrom: number;
   readonly #chunkFacts: number;
   readonly #worn = new Set<Chunk>();
+  /** Stale ones, oldest first. They wait until all of their records were sealed anew. */
+  readonly #stale = new Set<Chunk>();
   #ready: CheckpointChange[] = [];
   #busy = false;
 
@@ -57,7 +63,10 @@ export class Checkpointer {
     this.#chunks = [...options.chunks];
     this.#tailFrom = options.chunks.at(-1)?.to ?? 0;
     for (const slot of options.tail) this.added(slot);
-    for (const chunk of this.#chunks) this.#noteWear(chunk);
+    for (const chunk of this.#chunks) {
+      this.#noteWear(chunk);
+      if (chunk.stale) this.#stale.add(chunk);
+    }
   }
 
   /** A record became durable. Called in position order. */
@@ -68,18 +77,33 @@ export class Checkpointer {
 
   /** A record is gone from the log. */
   removed(position: number): void {
-    if (position >= this.#tailFrom) return;
-    let low = 0;
-    let high = this.#chunks.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#chunks[middle]!.to <= position) low = middle + 1;
-      else high = middle;
-    }
-    const chunk = this.#chunks[low];
-    if (chunk === undefined || position < chunk.from) return;
+    const chunk = this.#chunkOf(position);
+    if (chunk === undefined) return;
     chunk.live--;
     this.#noteWear(chunk);
+  }
+
+  /** A record was sealed anew in its place. */
+  resealed(position: number): void {
+    const chunk = this.#chunkOf(position);
+    if (chunk === undefined || chunk.stale) return;
+    chunk.stale = true;
+    this.#stale.add(chunk);
+  }
+
+  /**
+   * Chunks that need another data key than this one. Once no record does, each is written anew by a
+   * step; at 0 none needs another after the next append.
+   */
+  behind(keyId: number): number {
+    if (this.#busy) return 1;
+    let behind = 0;
+    for (const chunk of this.#chunks) {
+      if (!chunk.stale && chunk.keyIds.size === 1 && chunk.keyIds.has(keyId)) continue;
+      behind++;
+      this.#stale.add(chunk);
+    }
+    return behind;
   }
 
   /** Changes for the next append. */
@@ -96,7 +120,7 @@ export class Checkpointer {
     try {
       // As many newer ones stay behind: what is overwritten soon never gets into a chunk.
       if (this.#tailSlots.length >= this.#chunkFacts * 2) await this.#addChunk(sequence);
-      else await this.#renewChunk(sequence);
+      else await this.#renewChunk(sequence, this.#dueChunk());
     } finally {
       this.#busy = false;
     }
@@ -111,15 +135,29 @@ export class Checkpointer {
     this.#tailFrom = range.to;
     if (slots.length === 0) return;
     const id = (this.#chunks.at(-1)?.id ?? 0) + 1;
-    const chunk: Chunk = { id, ...range, slots: Uint32Array.from(slots), live: slots.length };
+    const chunk = this.#chunk(id, range, slots);
     this.#chunks.push(chunk);
     await this.#write(chunk, sequence);
   }
 
-  async #renewChunk(sequence: number): Promise<void> {
-    const [chunk] = this.#worn;
+  /** A worn chunk, or a stale one whose records were all sealed anew (or are gone). */
+  #dueChunk(): Chunk | undefined {
+    const [worn] = this.#worn;
+    if (worn !== undefined) return worn;
+    const [stale] = this.#stale;
+    if (stale === undefined) return undefined;
+    const { keyId } = this.#sealer.current;
+    const isReady = this.#liveSlots(stale).every((slot) => this.#keyIdOf(slot) === keyId);
+    if (isReady) return stale;
+    // Looked at again in its turn: the others may be ready meanwhile.
+    this.#stale.delete(stale);
+    this.#stale.add(stale);
+    return undefined;
+  }
+
+  async #renewChunk(sequence: number, chunk: Chunk | undefined): Promise<void> {
     if (chunk === undefined) return;
-    this.#worn.delete(chunk);
+    this.#forget(chunk);
     const at = this.#chunks.indexOf(chunk);
     if (at < 0) return;
     const slots = this.#liveSlots(chunk);
@@ -127,7 +165,7 @@ export class Checkpointer {
     const joined = next !== undefined && slots.length + next.live <= this.#chunkFacts;
     if (joined) {
       slots.push(...this.#liveSlots(next));
-      this.#worn.delete(next);
+      this.#forget(next);
       this.#ready.push({ chunk: next.id, bytes: undefined });
     }
     if (slots.length === 0) {
@@ -135,15 +173,41 @@ export class Checkpointer {
       this.#ready.push({ chunk: chunk.id, bytes: undefined });
       return;
     }
-    const renewed: Chunk = {
-      id: chunk.id,
-      from: chunk.from,
-      to: joined ? next.to : chunk.to,
-      slots: Uint32Array.from(slots),
-      live: slots.length,
-    };
+    const range = { from: chunk.from, to: joined ? next.to : chunk.to };
+    const renewed = this.#chunk(chunk.id, range, slots);
     this.#chunks.splice(at, joined ? 2 : 1, renewed);
     await this.#write(renewed, sequence);
+  }
+
+  /** What is written is what the versions say now: a record that is sealed anew later makes it stale. */
+  #chunk(id: number, range: ChunkRange, slots: readonly number[]): Chunk {
+    const keyIds = new Set([this.#sealer.current.keyId]);
+    for (const slot of slots) keyIds.add(this.#keyIdOf(slot));
+    const { length: live } = slots;
+    return { id, ...range, slots: Uint32Array.from(slots), live, keyIds, stale: false };
+  }
+
+  #keyIdOf(slot: number): number {
+    return this.#sealer.originOf(this.#index.versions.origin(slot)).keyId;
+  }
+
+  #forget(chunk: Chunk): void {
+    this.#worn.delete(chunk);
+    this.#stale.delete(chunk);
+  }
+
+  /** The chunk whose range a position falls into. */
+  #chunkOf(position: number): Chunk | undefined {
+    if (position >= this.#tailFrom) return undefined;
+    let low = 0;
+    let high = this.#chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#chunks[middle]!.to <= position) low = middle + 1;
+      else high = middle;
+    }
+    const chunk = this.#chunks[low];
+    return chunk === undefined || position < chunk.from ? undefined : chunk;
   }
 
   /** A slot that changed hands has a newer record, beyond the chunk's range. */

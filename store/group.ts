@@ -1,5 +1,6 @@
 /** What goes into one append: transactions with their places, sealed together. */
 import type { Bytes } from "../backends/mod.ts";
+import type { LogReplacements } from "./log.ts";
 import type { MultisetHash } from "./multiset.ts";
 import {
   HEADER_BYTES,
@@ -28,6 +29,19 @@ export interface Removal {
   readonly tag: Bytes;
 }
 
+/** A record that stays in its place and is sealed anew, under the current key. */
+export interface Reseal {
+  readonly position: number;
+  readonly plaintext: Bytes;
+  /**
+   * Asked when the append is put together: how the record stands in the log by then, its 56-byte
+   * header and its tag. Undefined where it is gone or goes in this append.
+   */
+  readonly stands: () => { readonly header: RecordHeader; readonly tag: Uint8Array } | undefined;
+  /** Called with header and tag (views, valid during the call) once it is sealed. */
+  readonly onSealed: (header: Uint8Array, tag: Uint8Array) => void;
+}
+
 /** One transaction, one sequence number. */
 export interface Commit {
   readonly sequence: number;
@@ -35,6 +49,9 @@ export interface Commit {
   readonly records: readonly NewRecord[];
   /** Asked for when the append is put together, in order. */
   readonly removals: () => readonly RemovalRequest[];
+  readonly reseals?: readonly Reseal[];
+  /** Called before anything of it is sealed, and after all before it was: it leads its append. */
+  readonly begin?: () => void;
   readonly revisions: readonly number[];
   readonly compacted: readonly number[];
   readonly keyring?: { readonly version: number; readonly bytes: Bytes };
@@ -51,6 +68,7 @@ export interface SealedGroup {
   readonly lengths: Uint32Array<ArrayBuffer>;
   readonly bytes: Bytes;
   readonly removals: Float64Array<ArrayBuffer>;
+  readonly replacements: LogReplacements | undefined;
   /** Change in the number of live records. */
   readonly delta: number;
 }
@@ -64,6 +82,7 @@ export function sealGroup(
   sealer: RecordSealer,
   multiset: MultisetHash,
 ): SealedGroup | Promise<SealedGroup> {
+  commits[0]!.begin?.();
   const firstPosition = commits[0]!.firstPosition;
   const removals: Removal[] = [];
   const unborn = new Set<number>();
@@ -102,6 +121,8 @@ export function sealGroup(
     const sealed = sealer.sealInto(header, record.plaintext, out);
     if (sealed !== undefined) waiting.push(sealed);
   });
+  const reseals = sealAnew(commits, sealer, multiset);
+  waiting.push(...reseals.waiting);
   const finish = (): SealedGroup => {
     let at = 0;
     let born = 0;
@@ -116,15 +137,67 @@ export function sealGroup(
       record.onSealed(header, tag);
     });
     for (const removal of removals) multiset.remove(removal.header, removal.tag);
+    const replacements = reseals.finish();
     return {
       firstPosition,
       lengths,
       bytes,
       removals: Float64Array.from(removals, (removal) => removal.position),
+      replacements,
       delta: born - removals.length,
     };
   };
   return waiting.length === 0 ? finish() : Promise.all(waiting).then(finish);
+}
+
+/** Records that stay in their place; asked after the removals, so that what goes is left alone. */
+function sealAnew(
+  commits: readonly Commit[],
+  sealer: RecordSealer,
+  multiset: MultisetHash,
+): { readonly waiting: Promise<void>[]; finish(): LogReplacements | undefined } {
+  const found = commits.flatMap(({ reseals = [] }) =>
+    reseals.flatMap((reseal) => {
+      const stands = reseal.stands();
+      return stands === undefined ? [] : [{ reseal, stands }];
+    })
+  );
+  if (found.length === 0) return { waiting: [], finish: () => undefined };
+  const lengths = Uint32Array.from(
+    found,
+    ({ reseal }) => reseal.plaintext.length + RECORD_OVERHEAD,
+  );
+  const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
+  const { keyId, incarnation } = sealer.current;
+  const waiting: Promise<void>[] = [];
+  let offset = 0;
+  const records = found.map(({ reseal, stands }, i) => {
+    const out = bytes.subarray(offset, offset + lengths[i]!);
+    offset += lengths[i]!;
+    const sealed = sealer.sealInto(
+      { ...stands.header, keyId, incarnation },
+      reseal.plaintext,
+      out,
+    );
+    if (sealed !== undefined) waiting.push(sealed);
+    return out;
+  });
+  const finish = (): LogReplacements => {
+    for (const [i, { reseal, stands }] of found.entries()) {
+      const record = records[i]!;
+      const header = record.subarray(0, HEADER_BYTES);
+      const tag = record.subarray(record.length - TAG_BYTES);
+      multiset.remove(headerBytes(stands.header), stands.tag);
+      multiset.add(header, tag);
+      reseal.onSealed(header, tag);
+    }
+    return {
+      positions: Float64Array.from(found, ({ reseal }) => reseal.position),
+      lengths,
+      bytes,
+    };
+  };
+  return { waiting, finish };
 }
 
 function forEachRecord(

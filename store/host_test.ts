@@ -67,6 +67,7 @@ class Host {
       read: (positions) => inner.read(positions),
       checkpoint: () => inner.checkpoint(),
       tags: (from) => inner.tags(from),
+      copy: () => inner.copy(),
       size: () => inner.size(),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     };

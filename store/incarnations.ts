@@ -1,66 +1,88 @@
 /** The incarnations that the log still names, and the beginning of the next one. */
 import type { Bytes } from "../backends/mod.ts";
-import type { NewRecord, Removal } from "./group.ts";
+import { headerBytes, type NewRecord, type Removal, type Reseal } from "./group.ts";
 import { encodeIncarnation, type IncarnationReason } from "./incarnation.ts";
-import type { LiveIncarnation } from "./load.ts";
+import type { LiveIncarnation } from "./loader.ts";
 import { ID_BYTES, RECORD_KIND } from "./record.ts";
 import type { RecordSealer } from "./record_sealer.ts";
 
 /** So many of the newest are kept in the log. */
 const KEPT = 64;
 
+/** What the commit that begins an incarnation must hold. */
+export interface IncarnationStep {
+  readonly record: NewRecord;
+  readonly removals: () => readonly Removal[];
+  /** Switches the sealer; called when the commit is sealed, after all that was before it. */
+  readonly begin: () => void;
+}
+
 export class Incarnations {
   readonly #live: LiveIncarnation[];
-  readonly #keyId: number;
   readonly #clock: () => number;
   readonly #random: (length: number) => Bytes;
 
   constructor(options: {
     readonly live: readonly LiveIncarnation[];
-    readonly keyId: number;
     /** Milliseconds since the epoch. */
     readonly clock: () => number;
     readonly random: (length: number) => Bytes;
   }) {
     this.#live = [...options.live];
-    this.#keyId = options.keyId;
     this.#clock = options.clock;
     this.#random = options.random;
   }
 
-  /** Oldest first. */
-  get live(): readonly LiveIncarnation[] {
-    return this.#live;
-  }
-
-  /** Draws the next incarnation and switches the sealer to it. The record must go into this place. */
+  /** Draws the next incarnation, under a data key. Its record must go into this place. */
   async begin(
     sealer: RecordSealer,
+    keyId: number,
     reason: IncarnationReason,
-    place: { readonly sequence: number; readonly position: number },
-  ): Promise<{ record: NewRecord; removals: readonly Removal[] }> {
+    { position, sequence }: { readonly sequence: number; readonly position: number },
+  ): Promise<IncarnationStep> {
+    const incarnation = this.#random(ID_BYTES);
     const record = {
       reason,
-      incarnation: this.#random(ID_BYTES),
+      incarnation,
       previous: this.#live.at(-1)?.incarnation ?? new Uint8Array(ID_BYTES),
-      previousSequence: place.sequence - 1,
+      previousSequence: sequence - 1,
       timeMs: Math.max(0, Math.trunc(this.#clock())),
     };
-    await sealer.begin(this.#keyId, record.incarnation);
+    const begin = await sealer.prepare(keyId, incarnation);
     const old = this.#live.splice(0, Math.max(0, this.#live.length - (KEPT - 1)));
+    const { storeId } = sealer;
+    const kind = RECORD_KIND.incarnation;
     return {
       record: {
-        kind: RECORD_KIND.incarnation,
+        kind,
         plaintext: encodeIncarnation(record),
-        onSealed: (header, tag) => {
-          const { position } = place;
-          this.#live.push({
-            ...record,
-            removal: { position, header: new Uint8Array(header), tag: new Uint8Array(tag) },
-          });
+        onSealed: (_header, tag) => {
+          const header = { kind, keyId, storeId, incarnation, sequence, index: 0, count: 1 };
+          this.#live.push({ ...record, position, header, tag: new Uint8Array(tag) });
         },
       },
-      removals: old.map((live) => live.removal),
+      removals: () =>
+        old.map((live) => ({
+          position: live.position,
+          header: headerBytes(live.header),
+          tag: live.tag,
+        })),
+      begin,
     };
+  }
+
+  /** Those that were sealed under another data key than the current one. */
+  reseals(sealer: RecordSealer): readonly Reseal[] {
+    const { keyId } = sealer.current;
+    return this.#live.filter((live) => live.header.keyId !== keyId).map((live) => ({
+      position: live.position,
+      plaintext: encodeIncarnation(live),
+      stands: () => this.#live.includes(live) ? live : undefined,
+      onSealed: (_header, tag) => {
+        const { keyId, incarnation } = sealer.current;
+        live.header = { ...live.header, keyId, incarnation };
+        live.tag = new Uint8Array(tag);
+      },
+    }));
   }
 }

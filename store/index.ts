@@ -3,6 +3,7 @@ import type { Bytes } from "../backends/mod.ts";
 import { fromBinaryString } from "./bytes.ts";
 import { type EntryMeta, keyspaceNumber, KEYSPACES } from "./entry.ts";
 import { Keyspace } from "./keyspace.ts";
+import type { RecordHeader } from "./record.ts";
 import type { KeyspaceName, KeyValue } from "./types.ts";
 import { LeasedKeys } from "./leased_keys.ts";
 import { ValueCache } from "./value_cache.ts";
@@ -20,6 +21,8 @@ export class Index {
   readonly #pending = new Map<number, Bytes>();
   /** Positions whose removal is on its way: readers that miss them have not caught the disk lying. */
   readonly dying = new Set<number>();
+  /** How records stood whose new sealing is on its way, by position: readers may still find them so. */
+  readonly resealing = new Map<number, { readonly header: RecordHeader; readonly tag: Bytes }>();
   /** Told the position of every record that is gone. */
   onRelease: ((position: number) => void) | undefined;
 

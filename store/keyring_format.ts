@@ -33,6 +33,13 @@ const DEK = v.strictObject({
   state: v.picklist(["active", "retired"]),
   /** 12-byte nonce, ciphertext, tag. */
   wrapped: BASE64,
+  /** Where the log stood when it became active; absent for the first. */
+  since: v.optional(v.strictObject({
+    sequence: COUNTER,
+    position: COUNTER,
+    /** Live records of the time: each was, or will be, sealed anew under it. */
+    records: COUNTER,
+  })),
 });
 
 const BODY = v.strictObject({
@@ -52,6 +59,7 @@ const BODY = v.strictObject({
 
 export type KeyringBody = v.InferOutput<typeof BODY>;
 export type KeyringWrap = KeyringBody["wraps"][number];
+export type KeyringDek = KeyringBody["deks"][number];
 export type SealerWrap = v.InferOutput<typeof SEALER_WRAP>;
 export type RecoveryWrap = v.InferOutput<typeof RECOVERY_WRAP>;
 

@@ -31,11 +31,11 @@ export interface LogReplacements {
   readonly bytes: Bytes;
 }
 
-/** What an engine throws where a replacement finds its place empty: the medium was changed. */
+/** What an engine throws where a record is gone that it has to read or replace: the medium was changed. */
 export function nothingToReplace(position: number): StoreError {
   return new StoreError(
     "record_missing",
-    `record at position ${position} is gone from the log, it cannot be replaced`,
+    `record at position ${position} is gone from the log`,
     { hint: RESTORE_HINT },
   );
 }

@@ -23,6 +23,7 @@ import {
 import { type LoadedLog, loadLog, openHead } from "./load.ts";
 import type { DurableLog } from "./log.ts";
 import { MultisetHash, SUM_BYTES } from "./multiset.ts";
+import { type Pacer, systemPacer } from "./pacer.ts";
 import { ID_BYTES, RESTORE_HINT } from "./record.ts";
 import { RecordSealer } from "./record_sealer.ts";
 import { SealedStore } from "./store.ts";
@@ -31,6 +32,7 @@ import { verifyRecords } from "./verify.ts";
 
 const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024;
 const DEFAULT_RECORD_KEY_LIMIT = 2 ** 31;
+const DEFAULT_DATA_KEY_LIMIT = 2 ** 40;
 const DEFAULT_MAX_IN_FLIGHT = 1;
 const AUTO_FULL_BYTES = 64 * 1024 * 1024;
 
@@ -62,6 +64,10 @@ export interface StoreOptions {
   readonly cacheBytes?: number;
   /** Records sealed under one record key before the next incarnation; at most 2^31. */
   readonly recordKeyLimit?: number;
+  /** Records sealed under one data key, over all incarnations, before it is rotated; 2^40. */
+  readonly dataKeyLimit?: number;
+  /** Time for what makes room for others (rotation). */
+  readonly pacer?: Pacer;
   /**
    * `full` authenticates every record before the store opens. `index` takes what the index
    * checkpoint knows, compares tags, and authenticates the rest behind the open store: a record
@@ -203,14 +209,16 @@ async function assemble(
       headHash: start.headHash,
       incarnations: new Incarnations({
         live: loaded.incarnations,
-        keyId: keyring.activeDek,
         clock: options.clock,
         random,
       }),
       loaded,
       readOnly,
       maxInFlight: options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT,
+      random,
+      pacer: options.pacer ?? systemPacer,
       recordKeyLimit: options.recordKeyLimit ?? DEFAULT_RECORD_KEY_LIMIT,
+      dataKeyLimit: options.dataKeyLimit ?? DEFAULT_DATA_KEY_LIMIT,
       chunkFacts: options.checkpointFacts ?? CHUNK_FACTS,
       newKeyring: start.newKeyring,
       freshness,

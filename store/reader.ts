@@ -3,17 +3,23 @@ import type { Bytes } from "../backends/mod.ts";
 import { equalBytes, toBinaryString } from "./bytes.ts";
 import { decodeEntry } from "./entry.ts";
 import { StoreError } from "./errors.ts";
+import { headerBytes } from "./group.ts";
 import type { Index } from "./index.ts";
 import type { DurableLog } from "./log.ts";
-import {
-  HEADER_BYTES,
-  RECORD_KIND,
-  type RecordHeader,
-  recordName,
-  recordTag,
-  writeHeader,
-} from "./record.ts";
+import { HEADER_BYTES, RECORD_KIND, type RecordHeader, recordName, recordTag } from "./record.ts";
 import type { RecordSealer } from "./record_sealer.ts";
+
+/** A record's header and tag: with them every byte of it is pinned. */
+interface Standing {
+  readonly header: RecordHeader;
+  readonly tag: Bytes;
+}
+
+function isRecord(record: Bytes | undefined, { header, tag }: Standing): boolean {
+  return record !== undefined && record.length >= HEADER_BYTES + tag.length &&
+    equalBytes(record.subarray(0, HEADER_BYTES), headerBytes(header)) &&
+    equalBytes(recordTag(record), tag);
+}
 
 interface Waiting {
   readonly resolve: (record: Bytes | undefined) => void;
@@ -42,28 +48,42 @@ export class Reader {
 
   /**
    * The value of a durable version. Undefined: the version went away while it was read (overwritten,
-   * compacted, sealed anew elsewhere), so ask the index again.
+   * compacted), so ask the index again.
+   * @param keep false leaves the cache to others
    * @throws {StoreError} `record_missing`, `record_altered`: the disk lies, and the store stops.
    */
-  async load(slot: number): Promise<Bytes | undefined> {
-    const { versions, cache } = this.#index;
+  async load(slot: number, keep = true): Promise<Bytes | undefined> {
+    const { versions, cache, dying } = this.#index;
     const position = versions.position(slot);
-    if (position < 0) return undefined;
-    const header = this.headerOf(slot);
-    const tag = versions.tag(slot).slice();
     const key = versions.key(slot);
-    const record = await this.#read(position);
-    if (versions.position(slot) !== position) return undefined;
-    if (record === undefined && this.#index.dying.has(position)) return undefined;
-    try {
-      const value = await this.#check(record, position, header, tag, key);
-      // The slot may have changed hands while the record was decrypted.
-      if (versions.position(slot) === position) cache.set(slot, value);
-      return value;
-    } catch (error) {
-      this.#onLie(error);
-      throw error;
+    while (position >= 0 && versions.position(slot) === position) {
+      const before = this.#standings(slot, position);
+      const record = await this.#read(position);
+      if (versions.position(slot) !== position) break;
+      if (record === undefined && dying.has(position)) break;
+      // Rotation may have sealed it anew meanwhile: either is what was written.
+      const now = this.#standings(slot, position);
+      const standing = [...now, ...before].find((one) => isRecord(record, one));
+      const isStale = !equalBytes(now[0]!.tag, before[0]!.tag);
+      if (isStale && (standing === undefined || !this.#sealer.opens(standing.header))) continue;
+      try {
+        const value = await this.#check(record, position, standing, now[0]!.header, key);
+        // The slot may have changed hands while the record was decrypted.
+        if (keep && versions.position(slot) === position) cache.set(slot, value);
+        return value;
+      } catch (error) {
+        this.#onLie(error);
+        throw error;
+      }
     }
+    return undefined;
+  }
+
+  /** How the record stands in the log: as the index says, and as it was before a sealing on its way. */
+  #standings(slot: number, position: number): Standing[] {
+    const standing = { header: this.headerOf(slot), tag: this.#index.versions.tag(slot).slice() };
+    const former = this.#index.resealing.get(position);
+    return former === undefined ? [standing] : [standing, former];
   }
 
   /** The header that the version's record was sealed with. */
@@ -84,23 +104,19 @@ export class Reader {
   async #check(
     record: Bytes | undefined,
     position: number,
-    header: RecordHeader,
-    tag: Bytes,
+    standing: Standing | undefined,
+    expected: RecordHeader,
     key: string,
   ): Promise<Bytes> {
-    const where = recordName(position, header);
+    const where = recordName(position, expected);
     const hint = "the disk changed under the running master; restore a backup";
     if (record === undefined) {
       throw new StoreError("record_missing", `${where} is gone from the log`, { hint });
     }
-    const expected = new Uint8Array(HEADER_BYTES);
-    writeHeader(header, expected);
-    const same = record.length >= HEADER_BYTES + tag.length &&
-      equalBytes(record.subarray(0, HEADER_BYTES), expected) && equalBytes(recordTag(record), tag);
-    if (!same) {
+    if (standing === undefined) {
       throw new StoreError("record_altered", `${where} is not the one that was written`, { hint });
     }
-    const entry = decodeEntry(await this.#sealer.open(record, header, position), position);
+    const entry = decodeEntry(await this.#sealer.open(record, standing.header, position), position);
     if (toBinaryString(entry.key) !== key) {
       throw new StoreError("record_altered", `${where} holds another key than the index says`);
     }

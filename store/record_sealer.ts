@@ -33,7 +33,7 @@ export interface Origin {
 export class RecordSealer {
   readonly storeId: Bytes;
   readonly #aead: AeadProvider;
-  readonly #deks: ReadonlyMap<number, Bytes>;
+  readonly #deks: Map<number, Bytes>;
   readonly #random: (length: number) => Bytes;
   readonly #origins: Origin[] = [];
   readonly #byName = new Map<string, Origin>();
@@ -52,7 +52,7 @@ export class RecordSealer {
   }) {
     this.storeId = options.storeId;
     this.#aead = options.aead;
-    this.#deks = options.deks;
+    this.#deks = new Map(options.deks);
     this.#random = options.random;
   }
 
@@ -68,9 +68,36 @@ export class RecordSealer {
 
   /** From here on records are sealed in this incarnation. */
   async begin(keyId: number, incarnation: Bytes): Promise<void> {
+    (await this.prepare(keyId, incarnation))();
+  }
+
+  /** Makes the record key of an incarnation; the answer, called, begins it. */
+  async prepare(keyId: number, incarnation: Bytes): Promise<() => void> {
     const origin = this.origin(keyId, incarnation, HEAD_POSITION);
-    this.#current = { origin, key: await this.#key(origin) };
-    this.#uses = 0;
+    const key = await this.#key(origin);
+    return () => {
+      this.#current = { origin, key };
+      this.#uses = 0;
+    };
+  }
+
+  /** @param dek 32 bytes; the keyring's, which wipes it */
+  addDek(keyId: number, dek: Bytes): void {
+    this.#deks.set(keyId, dek);
+  }
+
+  /** Nothing that was sealed under it opens from here on. */
+  dropDek(keyId: number): void {
+    this.#deks.delete(keyId);
+    for (const { number, keyId: id } of this.#origins) {
+      if (id !== keyId) continue;
+      this.#keys.get(number)?.[Symbol.dispose]();
+      this.#keys.delete(number);
+    }
+    for (const [name, origin] of this.#byName) {
+      if (origin.keyId === keyId) this.#byName.delete(name);
+    }
+    this.#last = undefined;
   }
 
   /** @throws {StoreError} `foreign_record` where the keyring has no such key */
@@ -93,6 +120,11 @@ export class RecordSealer {
     }
     this.#last = origin;
     return origin;
+  }
+
+  /** Whether the data key of a record is (still) there. */
+  opens(header: RecordHeader): boolean {
+    return this.#deks.has(header.keyId);
   }
 
   originOf(number: number): Origin {

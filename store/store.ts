@@ -1,32 +1,35 @@
 /** The store: the seam of mod.ts over index, writer, reader and watches. */
 import type { Bytes } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
+import { backupStream } from "./backup.ts";
 import { fromBinaryString } from "./bytes.ts";
 import { Checkpointer } from "./checkpointer.ts";
+import { Commits } from "./commits.ts";
 import { Compactor } from "./compact.ts";
-import { StoreError } from "./errors.ts";
-import { type Commit, headerBytes, type NewRecord, type RemovalRequest } from "./group.ts";
+import { StoreError, type StoreErrorCode } from "./errors.ts";
 import type { Freshness } from "./freshness.ts";
 import type { Head } from "./head.ts";
-import type { IncarnationReason } from "./incarnation.ts";
-import type { Index } from "./index.ts";
 import type { Incarnations } from "./incarnations.ts";
-import { deriveKey } from "./kdf.ts";
-import { addRecoveryWrap, type Keyring, wipeKeyring } from "./keyring.ts";
+import type { Index } from "./index.ts";
+import { KeyChanges } from "./key_changes.ts";
+import type { Keyring } from "./keyring.ts";
 import type { LoadedLog } from "./load.ts";
 import type { DurableLog } from "./log.ts";
 import type { MultisetHash } from "./multiset.ts";
-import { readRevision, selectSlots, toKeyValues } from "./range.ts";
+import type { Pacer } from "./pacer.ts";
+import { readRange } from "./read_range.ts";
 import { Reader } from "./reader.ts";
-import { RECORD_KIND } from "./record.ts";
 import type { RecordSealer } from "./record_sealer.ts";
 import { checkTxn } from "./requests.ts";
-import { type Applied, type Change, TxnRunner } from "./txn.ts";
+import { Rotation } from "./rotation.ts";
+import { TxnRunner } from "./txn.ts";
 import type {
+  BackupRequest,
   KeyspaceName,
   KeyStatus,
   RangeRequest,
   RangeResponse,
+  RotationStatus,
   SecretPurpose,
   Store,
   StoreHead,
@@ -37,16 +40,17 @@ import type {
   WatchRequest,
 } from "./types.ts";
 import { verifyRecords } from "./verify.ts";
-import { NO_SLOT } from "./versions.ts";
 import { WatchHub } from "./watch.ts";
-import { type Place, type PreparedCommit, Writer } from "./writer.ts";
+import { Writer } from "./writer.ts";
 
-/** Secrets that stay with the store for good; the others are renewed by restore and recovery. */
-const LASTING_SECRETS: ReadonlySet<SecretPurpose> = new Set<SecretPurpose>([
-  "etcd-ca",
-  "etcd-snapshot",
-  "sui-signer",
-  "audit",
+/** What a disk that lies is caught by. */
+const LIES: ReadonlySet<StoreErrorCode> = new Set<StoreErrorCode>([
+  "record_altered",
+  "record_missing",
+  "foreign_record",
+  "head_mismatch",
+  "keyring_altered",
+  "keyring_missing",
 ]);
 
 export interface SealedStoreParts {
@@ -62,7 +66,10 @@ export interface SealedStoreParts {
   readonly loaded: LoadedLog;
   readonly readOnly: boolean;
   readonly maxInFlight: number;
+  readonly random: (length: number) => Bytes;
+  readonly pacer: Pacer;
   readonly recordKeyLimit: number;
+  readonly dataKeyLimit: number;
   readonly chunkFacts: number;
   /** Replaces the keyring in the first append (a new store's). */
   readonly newKeyring: { readonly version: number; readonly bytes: Bytes } | undefined;
@@ -79,16 +86,16 @@ export class SealedStore implements Store {
   readonly #watches: WatchHub;
   readonly #compactor: Compactor;
   readonly #checkpointer: Checkpointer;
-  #keyring: Keyring;
+  readonly #commits: Commits;
+  readonly #keys: KeyChanges;
+  readonly #rotation: Rotation;
+  readonly #verifying = new Set<Promise<unknown>>();
   #closed: StoreError | undefined;
   #closing: Promise<void> | undefined;
-  #verifying: Promise<void> | undefined;
-  #renewing: Promise<void> | undefined;
 
   constructor(parts: SealedStoreParts) {
     this.#parts = parts;
     this.storeId = parts.keyring.storeId;
-    this.#keyring = parts.keyring;
     this.#index = parts.index;
     this.#reader = new Reader({
       index: parts.index,
@@ -112,6 +119,7 @@ export class SealedStore implements Store {
       onDurable: (head) => {
         this.#checkpointer.step(head.sequence).catch((error) => this.#writer.fail(error));
         if (parts.freshness.due(head)) this.#anchor().catch((error) => this.#writer.fail(error));
+        if (this.#keys.isDataKeyDue) this.#rotation.start();
       },
     });
     this.#compactor = new Compactor(parts.index, parts.loaded.garbage);
@@ -125,6 +133,21 @@ export class SealedStore implements Store {
       chunkFacts: parts.chunkFacts,
     });
     parts.index.onRelease = (position) => this.#checkpointer.removed(position);
+    const { index, sealer, incarnations } = parts;
+    const shared = { index, sealer, incarnations, reader: this.#reader, writer: this.#writer };
+    const checkpointer = this.#checkpointer;
+    this.#commits = new Commits({ ...shared, watches: this.#watches, checkpointer });
+    this.#keys = new KeyChanges({ ...parts, ...shared, commits: this.#commits });
+    this.#rotation = new Rotation({
+      ...shared,
+      checkpointer,
+      keys: this.#keys,
+      commits: this.#commits,
+      pacer: parts.pacer,
+      checked: async () => {
+        await Promise.all(this.#verifying);
+      },
+    });
   }
 
   get incarnation(): Bytes {
@@ -152,60 +175,23 @@ export class SealedStore implements Store {
     return this.#index.leases.of(lease).map(fromBinaryString);
   }
 
-  async range(name: KeyspaceName, request: RangeRequest): Promise<RangeResponse> {
-    const keyspace = this.#index.keyspace(name);
-    const keysOnly = request.keysOnly === true;
-    for (;;) {
-      this.#check();
-      const newest = keyspace.durableRevision;
-      const revision = readRevision(keyspace, request.revision, newest);
-      const { slots, more, count } = selectSlots(keyspace, request, revision);
-      const [only] = slots;
-      if (only !== undefined && count === 1 && !keysOnly) {
-        // The common case, a get from memory, without what several values need.
-        const value = this.#index.valueAtHand(only);
-        if (value !== undefined) {
-          return { kvs: [this.#index.keyValue(only, value)], more, count, revision: newest };
-        }
-      }
-      const values = new Map<number, Bytes>();
-      const missing: number[] = [];
-      if (!keysOnly) {
-        for (const slot of slots) {
-          const value = this.#index.valueAtHand(slot);
-          if (value === undefined) missing.push(slot);
-          else values.set(slot, value);
-        }
-      }
-      if (missing.length === 0) {
-        const kvs = toKeyValues(this.#index, slots, keysOnly, (slot) => values.get(slot)!);
-        return { kvs, more, count, revision: newest };
-      }
-      // The key-values are made now, as long as the slots are theirs.
-      const bare = toKeyValues(this.#index, slots, true, () => new Uint8Array(0));
-      await Promise.all(missing.map(async (slot) => {
-        const value = await this.#reader.load(slot);
-        if (value !== undefined) values.set(slot, value);
-      }));
-      if (slots.every((slot) => values.has(slot))) {
-        const kvs = bare.map((kv, i) => ({ ...kv, value: values.get(slots[i]!)! }));
-        return { kvs, more, count, revision: newest };
-      }
-    }
+  range(name: KeyspaceName, request: RangeRequest): Promise<RangeResponse> {
+    const check = () => this.#check();
+    return readRange({ index: this.#index, reader: this.#reader, check }, name, request);
   }
 
   async txn(request: TxnRequest): Promise<TxnResponse> {
     this.#check();
     const writes = checkTxn(request);
     if (writes) this.#checkWritable();
-    if (this.#parts.sealer.uses >= this.#parts.recordKeyLimit) await this.#renewIncarnation();
+    if (this.#keys.isRecordKeyDue) await this.#keys.renewIncarnation();
     return await new Promise<TxnResponse>((resolve, reject) => {
       this.#writer.submit({
         prepare: (place) => {
           const applied = this.#runner.run(request);
           return applied instanceof Promise
-            ? applied.then((done) => this.#prepare(place, done, resolve, reject))
-            : this.#prepare(place, applied, resolve, reject);
+            ? applied.then((done) => this.#commits.ofTxn(place, done, resolve, reject))
+            : this.#commits.ofTxn(place, applied, resolve, reject);
         },
         reject,
       });
@@ -224,11 +210,11 @@ export class SealedStore implements Store {
       this.#writer.submit({
         prepare: (place) => {
           const begin = this.#compactor.begin(this.#index.keyspace(name), revision);
-          const commit = this.#commit(place, [], () => [], () => {
+          const publish = () => {
             begin.finish();
             resolve();
-          }, reject);
-          return { commit };
+          };
+          return { commit: this.#commits.of(place, { publish, reject }) };
         },
         reject,
       });
@@ -236,25 +222,25 @@ export class SealedStore implements Store {
   }
 
   secret(purpose: SecretPurpose): Promise<Bytes> {
-    const keyring = this.#keyring;
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
-    const salt = LASTING_SECRETS.has(purpose)
-      ? keyring.storeId
-      : Uint8Array.fromHex(keyring.body.generation);
-    return Promise.resolve(deriveKey(keyring.kek, salt, `secret/${purpose}`));
+    return Promise.resolve(this.#keys.secret(purpose));
   }
 
   keyStatus(): KeyStatus {
-    const { body } = this.#keyring;
-    return {
-      keyringVersion: body.version,
-      wraps: body.wraps.map((wrap) =>
-        wrap.type === "sealer"
-          ? { type: wrap.type, policy: wrap.policy }
-          : { type: wrap.type, recipient: wrap.recipient }
-      ),
-      deks: body.deks.map(({ id, state }) => ({ id, state })),
-    };
+    return { ...this.#keys.status(), rotation: this.#rotation.status() };
+  }
+
+  async rotateKeys(): Promise<RotationStatus> {
+    this.#check();
+    this.#checkWritable();
+    await this.#rotation.start();
+    this.#check();
+    return this.#rotation.status();
+  }
+
+  async rotationFinished(): Promise<void> {
+    await this.#rotation.finished();
+    this.#check();
   }
 
   stats(): StoreStats {
@@ -271,40 +257,31 @@ export class SealedStore implements Store {
   async addRecoveryKey(publicKey: Bytes): Promise<void> {
     this.#check();
     this.#checkWritable();
-    await new Promise<void>((resolve, reject) => {
-      this.#writer.submit({
-        prepare: async (place) => {
-          const next = await addRecoveryWrap(this.#keyring, publicKey);
-          this.#keyring = next.keyring;
-          const commit = this.#commit(place, [], () => [], resolve, reject);
-          return {
-            commit: {
-              ...commit,
-              keyring: { version: next.keyring.body.version, bytes: next.bytes },
-            },
-          };
-        },
-        reject,
-      });
-    });
+    await this.#keys.addRecoveryKey(publicKey);
   }
 
   /** Begins the new incarnation in the log; openStore awaits it. */
   async begin(reason: "create" | "open" | "recover"): Promise<void> {
-    const { freshness } = this.#parts;
+    const { freshness, newKeyring } = this.#parts;
     this.#writer.anchor = { counter: freshness.nextCounter(), by: freshness.by };
-    await this.#appendIncarnation(reason, this.#parts.newKeyring);
+    await this.#keys.beginIncarnation(reason, newKeyring);
     await freshness.advance(this.#writer.head);
+    this.#rotation.resume();
   }
 
-  async verify(): Promise<number> {
+  verify(): Promise<number> {
+    const verifying = this.#verify();
+    // Rotation waits for it either way; its failure is the caller's.
+    const over = verifying.then(() => {}, () => {}).finally(() => this.#verifying.delete(over));
+    this.#verifying.add(over);
+    return verifying;
+  }
+
+  async #verify(): Promise<number> {
     this.#check();
+    const { log, sealer } = this.#parts;
     try {
-      return await verifyRecords(
-        this.#parts.log,
-        this.#parts.sealer,
-        () => this.#closed !== undefined,
-      );
+      return await verifyRecords(log, sealer, () => this.#closed !== undefined);
     } catch (error) {
       this.#writer.fail(error);
       throw error;
@@ -313,7 +290,18 @@ export class SealedStore implements Store {
 
   /** Authenticates what the opening took from the checkpoint; the first lie stops the store. */
   verifyBehind(): void {
-    this.#verifying = this.verify().then(() => {}, () => {});
+    this.verify().catch(() => {}); // told by `failure`
+  }
+
+  async *backup(request: BackupRequest): AsyncGenerator<Bytes, void> {
+    this.#check();
+    const { log, sealer, aead } = this.#parts;
+    try {
+      yield* backupStream({ log, sealer, aead, keyring: this.#keys.keyring, ...request });
+    } catch (error) {
+      if (error instanceof StoreError && LIES.has(error.code)) this.#writer.fail(error);
+      throw error;
+    }
   }
 
   /** Resolves when nothing waits to be written, compaction's removals included. */
@@ -329,7 +317,8 @@ export class SealedStore implements Store {
   async #close(): Promise<void> {
     const closed = new StoreError("closed", "the store was closed");
     this.#closed = closed;
-    await this.#verifying;
+    await this.#rotation.close();
+    await Promise.all(this.#verifying);
     await this.#writer.settled();
     await this.#anchorLast();
     this.#writer.fail(closed);
@@ -337,7 +326,7 @@ export class SealedStore implements Store {
     this.#parts.sealer.close();
     this.#parts.multiset.close();
     this.#index.cache.clear();
-    wipeKeyring(this.#keyring);
+    this.#keys.wipe();
     await this.#parts.log[Symbol.asyncDispose]();
   }
 
@@ -352,148 +341,6 @@ export class SealedStore implements Store {
     }
   }
 
-  #prepare(
-    place: Place,
-    { response, changes }: Applied,
-    resolve: (response: TxnResponse) => void,
-    reject: (error: unknown) => void,
-  ): PreparedCommit {
-    if (changes.length === 0) return { done: () => resolve(response) };
-    const { versions } = this.#index;
-    const records: NewRecord[] = [];
-    const origin = () => this.#parts.sealer.current.number;
-    const recorded = changes.filter((change) => change.record !== undefined);
-    for (const [index, { slot, record }] of recorded.entries()) {
-      const placed = {
-        position: place.position + index,
-        sequence: place.sequence,
-        index,
-        count: recorded.length,
-      };
-      versions.place(slot, { ...placed, origin: 0 });
-      records.push({
-        kind: RECORD_KIND.entry,
-        plaintext: record!,
-        onSealed: (_header, tag) => {
-          versions.place(slot, { ...placed, origin: origin() });
-          versions.setTag(slot, tag);
-        },
-      });
-    }
-    const overwritten = this.#overwritten(changes);
-    const commit = this.#commit(
-      place,
-      records,
-      () => overwritten.map((slot) => this.#removal(slot)),
-      () => {
-        this.#publish(changes, overwritten);
-        resolve(response);
-      },
-      reject,
-    );
-    return { commit };
-  }
-
-  /** What a keyspace without history gives up with these changes. */
-  #overwritten(changes: readonly Change[]): number[] {
-    const overwritten: number[] = [];
-    for (const { keyspace, slot } of changes) {
-      if (this.#index.keyspaces[keyspace]!.keepsHistory) continue;
-      const older = this.#index.versions.older(slot);
-      if (older !== NO_SLOT && !this.#index.versions.deleted(older)) overwritten.push(older);
-    }
-    return overwritten;
-  }
-
-  #removal(slot: number): RemovalRequest {
-    const { versions } = this.#index;
-    const position = versions.position(slot);
-    // A version without a tag was never sealed: it was born in this same append.
-    if (!versions.sealed(slot)) return { unborn: position };
-    this.#index.dying.add(position);
-    return {
-      position,
-      header: headerBytes(this.#reader.headerOf(slot)),
-      tag: versions.tag(slot).slice(),
-    };
-  }
-
-  #commit(
-    place: Place,
-    records: readonly NewRecord[],
-    removals: () => readonly RemovalRequest[],
-    publish: () => void,
-    reject: (error: unknown) => void,
-  ): Commit {
-    return {
-      sequence: place.sequence,
-      firstPosition: place.position,
-      records,
-      removals,
-      revisions: this.#index.keyspaces.map((keyspace) => keyspace.revision),
-      compacted: this.#index.keyspaces.map((keyspace) => keyspace.compactedRevision),
-      publish,
-      reject,
-    };
-  }
-
-  /** The transaction is durable: readers and watchers see it, what it overwrote goes. */
-  #publish(changes: readonly Change[], overwritten: readonly number[]): void {
-    const { versions } = this.#index;
-    const touched: number[][] = [[], [], []];
-    for (const { keyspace, slot } of changes) touched[keyspace]!.push(slot);
-    for (const [number, slots] of touched.entries()) {
-      if (slots.length === 0) continue;
-      const keyspace = this.#index.keyspaces[number]!;
-      const revision = versions.modRevision(slots[0]!);
-      keyspace.durableRevision = revision;
-      this.#watches.publish(keyspace, revision, slots);
-    }
-    for (const { slot, record } of changes) {
-      if (record === undefined) continue;
-      this.#index.settle(slot);
-      this.#checkpointer.added(slot);
-    }
-    for (const slot of overwritten) {
-      this.#index.keyspaces[versions.keyspace(slot)]!.unlink(slot);
-      this.#index.release(slot);
-    }
-    for (const { keyspace, slot, record } of changes) {
-      if (record !== undefined) continue;
-      this.#index.keyspaces[keyspace]!.unlink(slot);
-      this.#index.release(slot);
-    }
-  }
-
-  /** Before the record key has sealed too much, the next incarnation begins. One at a time. */
-  #renewIncarnation(): Promise<void> {
-    this.#renewing ??= this.#renew().finally(() => this.#renewing = undefined);
-    return this.#renewing;
-  }
-
-  async #renew(): Promise<void> {
-    await this.#writer.settled();
-    if (this.#parts.sealer.uses < this.#parts.recordKeyLimit) return;
-    await this.#appendIncarnation("renew", undefined);
-  }
-
-  async #appendIncarnation(
-    reason: IncarnationReason,
-    keyring: { readonly version: number; readonly bytes: Bytes } | undefined,
-  ): Promise<void> {
-    const { incarnations, sealer } = this.#parts;
-    await new Promise<void>((resolve, reject) => {
-      this.#writer.submit({
-        prepare: async (place) => {
-          const step = await incarnations.begin(sealer, reason, place);
-          const commit = this.#commit(place, [step.record], () => step.removals, resolve, reject);
-          return { commit: keyring === undefined ? commit : { ...commit, keyring } };
-        },
-        reject,
-      });
-    });
-  }
-
   /** Advances the anchors to now. A counter's next value must stand in a durable head first. */
   async #anchor(): Promise<void> {
     const { freshness } = this.#parts;
@@ -502,7 +349,9 @@ export class SealedStore implements Store {
       this.#writer.anchor = { counter, by: freshness.by };
       await new Promise<void>((resolve, reject) => {
         this.#writer.submit({
-          prepare: (place) => ({ commit: this.#commit(place, [], () => [], resolve, reject) }),
+          prepare: (place) => ({
+            commit: this.#commits.of(place, { publish: resolve, reject }),
+          }),
           reject,
         });
       });
@@ -528,15 +377,7 @@ export class SealedStore implements Store {
     const slots = this.#compactor.take();
     if (slots.length === 0) return;
     this.#writer.submit({
-      prepare: (place) => ({
-        commit: this.#commit(
-          place,
-          [],
-          () => slots.map((slot) => this.#removal(slot)),
-          () => slots.forEach((slot) => this.#index.release(slot)),
-          () => {},
-        ),
-      }),
+      prepare: (place) => ({ commit: this.#commits.ofRemovals(place, slots) }),
       reject: () => {},
     });
   }

@@ -275,6 +275,7 @@ class HeldLog {
       read: (positions) => inner.read(positions),
       checkpoint: () => inner.checkpoint(),
       tags: (from) => inner.tags(from),
+      copy: () => inner.copy(),
       size: () => inner.size(),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     };

@@ -172,7 +172,38 @@ export interface Store extends AsyncDisposable {
   addRecoveryKey(publicKey: Bytes): Promise<void>;
   /** Authenticates every record in the log; returns how many. A lie of the disk stops the store. */
   verify(): Promise<number>;
+  /**
+   * The whole store, sealed to its recovery keys (store/backup_format.ts), in pieces of some MiB;
+   * consistent as of its end, which comes once it has caught up with the writers.
+   * @throws {StoreError} `no_recovery_key`; a lie of the disk stops the store
+   */
+  backup(request: BackupRequest): AsyncIterable<Bytes>;
   keyStatus(): KeyStatus;
+  /**
+   * Begins a new data key and, behind the open store, seals every older record anew under it; the
+   * old key is destroyed at the end. One that is under way goes on. It outlives a restart. Resolves
+   * when the new key is in use, durably.
+   */
+  rotateKeys(): Promise<RotationStatus>;
+  /** Resolves when no rotation is under way. @throws {StoreError} where the store stopped */
+  rotationFinished(): Promise<void>;
+}
+
+/** What a backup came to. */
+export interface BackupSummary {
+  /** It stands for the store as of this transaction. */
+  readonly sequence: bigint;
+  readonly revisions: Readonly<Record<KeyspaceName, number>>;
+  readonly records: number;
+  readonly bytes: number;
+}
+
+export interface BackupRequest {
+  readonly random: (length: number) => Bytes;
+  /** Milliseconds since the epoch: when it was taken, as it says in the clear. */
+  readonly clock: () => number;
+  /** Called once it is complete, before its last piece. */
+  readonly onEnd: (summary: BackupSummary) => void;
 }
 
 export interface StoreStats {
@@ -193,5 +224,30 @@ export interface KeyStatus {
     /** SHA-256 of the recovery public key, hex. */
     | { readonly type: "recovery"; readonly recipient: string }
   )[];
-  readonly deks: readonly { readonly id: number; readonly state: "active" | "retired" }[];
+  readonly deks: readonly {
+    readonly id: number;
+    readonly state: "active" | "retired";
+    /** Records sealed under it, at most: heads, and what rotation sealed anew, included. */
+    readonly uses: number;
+  }[];
+  /** Uses of the active data key at which the next rotation begins by itself. */
+  readonly dataKeyLimit: number;
+  /** The key of the current incarnation: how often it was used, and when the next one begins. */
+  readonly recordKey: { readonly uses: number; readonly limit: number };
+  readonly rotation: RotationStatus;
+}
+
+/** How far the rotation of the data key got. */
+export interface RotationStatus {
+  /**
+   * `records`: sealed anew in their places; `checkpoint`: the index checkpoint is; `finishing`: the
+   * old keys' end.
+   */
+  readonly phase: "idle" | "starting" | "records" | "checkpoint" | "finishing";
+  readonly activeKey: number;
+  readonly recordsDone: number;
+  readonly recordsTotal: number;
+  /** Plaintext that was sealed anew since the rotation began or was resumed. */
+  readonly bytesDone: number;
+  readonly elapsedMs: number;
 }

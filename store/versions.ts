@@ -96,6 +96,12 @@ export class Versions {
     segment.origin[i] = place.origin;
   }
 
+  /** The version's record was sealed anew in its place. */
+  reseal(slot: number, origin: number, tag: Uint8Array): void {
+    this.#segment(slot).origin[slot & MASK] = origin;
+    this.setTag(slot, tag);
+  }
+
   setTag(slot: number, tag: Uint8Array): void {
     const segment = this.#segment(slot);
     segment.tag.set(tag, (slot & MASK) * TAG_BYTES);

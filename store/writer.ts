@@ -203,7 +203,8 @@ export class Writer {
     this.#sequence = commit.sequence;
     this.#position = commit.firstPosition + commit.records.length;
     let group = this.#groups.at(-1);
-    const full = group === undefined || group.bytes > MAX_GROUP_BYTES ||
+    const full = group === undefined || commit.begin !== undefined ||
+      group.bytes > MAX_GROUP_BYTES ||
       group.commits.length >= MAX_GROUP_COMMITS;
     if (group === undefined || full) {
       group = { commits: [], done: [], reject: [], bytes: 0 };
@@ -211,6 +212,7 @@ export class Writer {
     }
     group.commits.push(commit);
     for (const record of commit.records) group.bytes += record.plaintext.length;
+    for (const reseal of commit.reseals ?? []) group.bytes += reseal.plaintext.length;
   }
 
   /** Seals and sends the next group where there is room for it. */
@@ -267,6 +269,7 @@ export class Writer {
         lengths: sealed.lengths,
         bytes: sealed.bytes,
         removals: sealed.removals,
+        ...(sealed.replacements === undefined ? {} : { replacements: sealed.replacements }),
         head: record,
         ...(keyring === undefined ? {} : { keyring: keyring.bytes }),
         ...(checkpoint.length === 0 ? {} : { checkpoint }),
