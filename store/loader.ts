@@ -8,12 +8,12 @@ import type { Head } from "./head.ts";
 import { decodeIncarnation, type IncarnationRecord } from "./incarnation.ts";
 import type { Index } from "./index.ts";
 import { type MultisetHash } from "./multiset.ts";
+import { PlaceCheck } from "./place_check.ts";
 import {
   HEADER_BYTES,
   RECORD_KIND,
   type RecordHeader,
   recordName,
-  type RecordPlace,
   recordTag,
   RESTORE_HINT,
   writeHeader,
@@ -36,8 +36,7 @@ export class Loader {
   readonly #head: Head;
   readonly #incarnations: LiveIncarnation[] = [];
   readonly #garbage: number[] = [];
-  /** The record before; at first one that stands before all. */
-  readonly #last = { position: -1, sequence: 0, index: 0, count: 1 };
+  readonly #places: PlaceCheck;
   #records = 0;
   /** The first sign of something missing: where to look. */
   #gap: string | undefined;
@@ -52,6 +51,7 @@ export class Loader {
     this.#multiset = options.multiset;
     this.#index = options.index;
     this.#head = options.head;
+    this.#places = new PlaceCheck(options.head);
     options.index.keyspaces.forEach((keyspace, i) => {
       keyspace.revision = keyspace.durableRevision = options.head.revisions[i]!;
       keyspace.compactedRevision = options.head.compacted[i]!;
@@ -61,7 +61,7 @@ export class Loader {
   /** Opens a record and takes it in; answers its slot, NO_SLOT for what is no entry. */
   add(position: number, record: Bytes): number | Promise<number> {
     const header = this.#sealer.readHeader(record, position);
-    this.#checkPlace(position, header);
+    this.#places.next(position, header);
     this.#records++;
     const opened = this.#sealer.open(record, header, position);
     return opened instanceof Promise
@@ -72,7 +72,7 @@ export class Loader {
   /** A record that the checkpoint knows, with the very tag that it knows. */
   addFact(fact: Fact, tag: Bytes): number {
     const { position } = fact;
-    this.#checkPlace(position, fact);
+    this.#places.next(position, fact);
     this.#records++;
     return this.#takeEntry(fact, tag, fact.key, fact.valueLength);
   }
@@ -134,38 +134,6 @@ export class Loader {
       );
     }
     return { incarnations: this.#incarnations, garbage: this.#garbage };
-  }
-
-  /** Positions and sequence numbers rise together; a record that was moved breaks that. */
-  #checkPlace(position: number, place: RecordPlace): void {
-    const { sequence, index, count } = place;
-    if (sequence > this.#head.sequence || position >= this.#head.nextPosition) {
-      throw new StoreError(
-        "head_mismatch",
-        `${
-          recordName(position, place)
-        } is newer than the head (sequence ${this.#head.sequence}, next position ${this.#head.nextPosition})`,
-        { hint: RESTORE_HINT },
-      );
-    }
-    const last = this.#last;
-    const base = position - index;
-    const follows = sequence === last.sequence
-      ? position - last.position === index - last.index && count === last.count
-      : sequence > last.sequence && base >= last.position - last.index + last.count;
-    if (index >= count || base < 0 || !follows) {
-      throw new StoreError(
-        "record_altered",
-        `${recordName(position, place)} does not belong in its place${
-          last.position < 0 ? "" : `, after ${recordName(last.position, last)}`
-        }: it was moved, repeated, or its header changed`,
-        { hint: RESTORE_HINT },
-      );
-    }
-    last.position = position;
-    last.sequence = sequence;
-    last.index = index;
-    last.count = count;
   }
 
   #take(position: number, header: RecordHeader, record: Bytes, plaintext: Bytes): number {

@@ -38,3 +38,18 @@ export {
   type RecoveryResponse,
   rewrapForRecovery,
 } from "./recovery.ts";
+export {
+  type BackupHeader,
+  BackupReader,
+  type BackupSource,
+  type BackupTrailer,
+  EtcdFraming,
+  scanBackup,
+} from "./backup_format.ts";
+export {
+  hasAllOf,
+  type RestoredStore,
+  restoreStore,
+  type StandingStore,
+  standingStore,
+} from "./restore.ts";

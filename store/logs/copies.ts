@@ -24,7 +24,7 @@ interface Copy {
 export interface CopySource {
   /** A page of records from a position on, and whether the log has none behind it. */
   page(from: number): { readonly page: LogPage; readonly end: boolean };
-  /** The records at these positions; each is there. */
+  /** The first of the records at these positions, one at least, as many as make a page. */
   records(positions: readonly number[]): LogPage;
   head(): Bytes | undefined;
   keyring(): Bytes | undefined;
@@ -42,8 +42,8 @@ export class Copies {
     }
     const { removed, changed } = copy;
     const removals = Float64Array.from(removed.splice(0, MAX_REMOVALS));
-    const again = [...changed.values().take(MAX_CHANGED)];
-    for (const position of again) changed.delete(position);
+    const again = source.records([...changed.values().take(MAX_CHANGED)]);
+    for (const position of again.positions) changed.delete(position);
     const { page, end } = source.page(copy.next);
     const newest = page.positions.at(-1);
     if (newest !== undefined) copy.next = newest + 1;
@@ -52,7 +52,7 @@ export class Copies {
     return {
       page,
       removals,
-      changed: source.records(again),
+      changed: again,
       end: last ? { head: source.head(), keyring: source.keyring() } : undefined,
     };
   }

@@ -1,7 +1,7 @@
 /** Records out of the SQLite file, in pages. */
 import type { DatabaseSync } from "node:sqlite";
 import type { Bytes } from "../../backends/mod.ts";
-import type { LogPage } from "../log.ts";
+import { type LogPage, nothingToReplace } from "../log.ts";
 import { blob, integer } from "./sqlite_file.ts";
 
 /** A page stops at this size. */
@@ -36,17 +36,27 @@ export function readPage(
   return { page: pageOf(rows), end: true };
 }
 
-/** The records at these positions; one that is not there is left out. */
+/**
+ * The first of the records at these positions, as many as make a page.
+ * @throws {StoreError} `record_missing`
+ */
 export function readRecords(
   database: DatabaseSync | undefined,
   positions: readonly number[],
 ): LogPage {
   if (database === undefined || positions.length === 0) return pageOf([]);
   const statement = database.prepare("SELECT position, tag, rest FROM records WHERE position = ?");
-  return pageOf(positions.flatMap((position) => {
-    const row = statement.get(position);
-    return row === undefined ? [] : [rowOf(row)];
-  }));
+  const rows: Row[] = [];
+  let size = 0;
+  for (const position of positions) {
+    const found = statement.get(position);
+    if (found === undefined) throw nothingToReplace(position);
+    const row = rowOf(found);
+    rows.push(row);
+    size += row.tag.length + row.rest.length;
+    if (size >= PAGE_BYTES) break;
+  }
+  return pageOf(rows);
 }
 
 function rowOf(row: Readonly<Record<string, unknown>>): Row {
