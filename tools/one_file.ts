@@ -99,7 +99,9 @@ export function readLayout(file: Uint8Array): Layout | undefined {
 export function programScript(bundle: string): string {
   const body = bundle.replace(/(^|[;\n}])export ?\{[^}]*\};?/, "$1")
     .replaceAll(/\bimport\.meta\b/g, "__importMeta");
-  const left = /(?:^|[;}\n])\s*(?:import|export)\b ?[\w{*"'].{0,60}|\bimport\(.{0,60}/.exec(body);
+  // Types in JSDoc comments say import(…) and import nothing.
+  const code = body.replaceAll(/^[ \t]*(?:\*|\/\/|\/\*\*).*$/gm, "");
+  const left = /(?:^|[;}\n])\s*(?:import|export)\b ?[\w{*"'].{0,60}|\bimport\(.{0,60}/.exec(code);
   if (left !== null) throw new TypeError(`a script cannot hold ${JSON.stringify(left[0])}`);
   return `(async function (__importMeta) {"use strict";${body}\n})\n`;
 }

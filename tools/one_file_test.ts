@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import { runInThisContext } from "node:vm";
 import { packOneFile, programScript, readLayout } from "./one_file.ts";
@@ -58,4 +58,10 @@ Deno.test("programScript() refuses what only a module can do", () => {
       'await import("./b.js")',
     ]
   ) assertThrows(() => programScript(bundle), TypeError, "a script cannot hold");
+});
+
+Deno.test("programScript() reads over types in comments", () => {
+  const bundle = "/**\n * @typedef {import('./a.js').A} A\n */\n// import('./b.js')\nvar a=1;";
+  assertStringIncludes(programScript(bundle), "var a=1;");
+  assertThrows(() => programScript("/**\n * b\n */\nawait import('./b.js')"), TypeError);
 });
