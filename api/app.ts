@@ -11,8 +11,10 @@ import { securityHeaders } from "./middleware/security_headers.ts";
 import { ApiProblem } from "./problem.ts";
 import { accessReviewRoutes } from "./routes/access_review.ts";
 import { admissionRoutes } from "./routes/admission.ts";
+import { adminKeyRoutes } from "./routes/admin_keys.ts";
 import { adminRoutes } from "./routes/admin.ts";
 import { attestationRoutes } from "./routes/attestation.ts";
+import { backupRoutes } from "./routes/backup.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
@@ -51,6 +53,8 @@ export function createApp(deps: ApiDeps): Hono<ApiEnv> {
   suiEventsRoutes(app, deps);
   verifyRoutes(app, deps);
   adminRoutes(app, deps);
+  adminKeyRoutes(app, deps);
+  backupRoutes(app, deps);
   accessReviewRoutes(app, deps);
   etcdCertificateRoutes(app, { authority: deps.etcdAuthority, isAdminToken: deps.isAdminToken });
   // Last: /api/v1/nodes/heartbeat may be a node too, for any method but POST.

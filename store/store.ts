@@ -254,6 +254,11 @@ export class SealedStore implements Store {
     };
   }
 
+  async sizeBytes(): Promise<number> {
+    this.#check();
+    return (await this.#parts.log.size()).bytes;
+  }
+
   async addRecoveryKey(publicKey: Bytes): Promise<void> {
     this.#check();
     this.#checkWritable();

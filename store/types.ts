@@ -168,6 +168,8 @@ export interface Store extends AsyncDisposable {
   /** Set when a write failed or the disk was caught lying: from then on every call throws this. */
   readonly failure: StoreError | undefined;
   stats(): StoreStats;
+  /** Bytes of the log on its medium. */
+  sizeBytes(): Promise<number>;
   /** Wraps the KEK to one more recovery public key (32 bytes, X25519), durably. */
   addRecoveryKey(publicKey: Bytes): Promise<void>;
   /** Authenticates every record in the log; returns how many. A lie of the disk stops the store. */

@@ -101,6 +101,20 @@ export const ENDPOINTS: readonly Endpoint[] = [
     body: AdminRevokeRequest,
     refusals: [...body, 401, 403, 429, 503],
   }),
+  post(OWN_API_PATHS.adminBackup, "The whole store, sealed to its recovery keys.", {
+    auth: "admin",
+    produces: "application/octet-stream",
+    refusals: [401, 403, 409, 429, 503],
+  }),
+  get(OWN_API_PATHS.adminKeys, "The key ring: ids, counts and states.", {
+    auth: "admin",
+    refusals: [401, 403, 429],
+  }),
+  post(OWN_API_PATHS.adminKeysRotate, "A new data key; older records are sealed anew under it.", {
+    auth: "admin",
+    success: [202],
+    refusals: [401, 403, 429, 503],
+  }),
   get(OWN_API_PATHS.audit, "What was done, and who was refused.", {
     auth: "admin",
     query: [

@@ -89,7 +89,7 @@ export function adminRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
 }
 
 /** @returns the id of the admin's token; undefined for the simulation's. @throws 401, 403 */
-function requireAdmin(c: ApiContext, deps: ApiDeps): string | undefined {
+export function requireAdmin(c: ApiContext, deps: ApiDeps): string | undefined {
   const token = bearerToken(c);
   if (token !== undefined && deps.isAdminToken(token)) return deps.admin.verify(token)?.id;
   if (token !== undefined && deps.workers.authenticate(token) !== undefined) {
@@ -101,6 +101,6 @@ function requireAdmin(c: ApiContext, deps: ApiDeps): string | undefined {
   });
 }
 
-function adminCaller(c: ApiContext): AdminCaller {
+export function adminCaller(c: ApiContext): AdminCaller {
   return { encrypted: c.env?.connection?.encrypted === true, event: callerOf(c) };
 }
