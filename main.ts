@@ -144,6 +144,9 @@ export async function runWorker(name: string): Promise<void> {
     case "nautilus-plugin":
       (await import("./backends/ffi/plugin_worker.ts")).runPluginWorker(self);
       return;
+    case "nautilus-teec":
+      (await import("./backends/ffi/teec_worker.ts")).runTeecWorker(self);
+      return;
     default:
       throw new Error(`no worker is called "${name}"`);
   }

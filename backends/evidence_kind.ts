@@ -3,6 +3,7 @@ import { looksLikeHcl, parseHclReport } from "./azure_hcl.ts";
 import { BackendError, type Bytes, type Endorsement, type TeeType } from "./mod.ts";
 import { isCertificateTable, REPORT_BYTES } from "./sev_snp/abi.ts";
 import { EVIDENCE_LENGTH } from "./simulation/abi.ts";
+import { isTaEvidence } from "./trustzone/ta_abi.ts";
 import { looksLikePem } from "./x509/mod.ts";
 
 export type Classified =
@@ -42,6 +43,7 @@ function evidenceKind(bytes: Bytes): TeeType | undefined {
   const magic = view.getUint32(0);
   if (magic === 0x4e545345 && bytes.length === EVIDENCE_LENGTH) return "SIMULATION";
   if (looksLikeHcl(bytes)) return hclKind(bytes);
+  if (isTaEvidence(bytes)) return "TrustZone";
   // A COSE_Sign1 with its four-byte protected header.
   if ((magic >>> 8) === 0x8444a1) return "NITRO";
   const version = view.getUint16(0, true);

@@ -34,6 +34,7 @@ Deno.test("docs/VERIFYING.md lists every check and code of the verifiers", async
     "nitro/verify.ts",
     "nitro/appraise.ts",
     "trustzone/appraise.ts",
+    "trustzone/ta_appraise.ts",
   ];
   const unlisted: string[] = [];
   for (const file of files) {

@@ -155,7 +155,28 @@ function nitro(claims: Claims): string[] {
   ];
 }
 
+/** Evidence of our own TA. */
+function trustzoneTa(claims: Claims): string[] {
+  const platform = claims["platform_attested"] === true;
+  return [
+    "// The TA's own key, as this evidence gives it: ATTENTION, compare it with the one read off the",
+    "// device in a trusted place. There is no vendor's chain.",
+    `"keys": [{ "id": "device-1", "spki": ${JSON.stringify(text(claims["attestation_key"]))} }],`,
+    `"taMemoryDigests": ${platform ? list(claims["ta_memory_digest"]) : "[]"},`,
+    '"ta": {',
+    "  // What the TA says that it is.",
+    `  "measurements": ${list(claims["measurement"])},`,
+    `  "minimumCodeVersion": ${Number(claims["code_version"])},`,
+    platform
+      ? "  // The platform's RSA key must be pinned above, too."
+      : "  // This platform has no attestation PTA: nobody but the TA says what the TA is.",
+    `  "platform": ${platform ? '"require"' : '"if_given"'}`,
+    "}",
+  ];
+}
+
 function trustzone(claims: Claims): string[] {
+  if (typeof claims["code_version"] === "number") return trustzoneTa(claims);
   const key = text(claims["offered_key"]);
   return [
     "// The device's own public key, read off it in a trusted place: there is no vendor's chain.",

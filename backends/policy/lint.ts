@@ -142,6 +142,15 @@ export function lintPolicy(policy: Policy): LintFinding[] {
       "trustzone.allowAnyDigest",
       "any code of the device is accepted",
     );
+    if (trustzone.ta !== undefined) {
+      const { measurements, platform } = trustzone.ta;
+      open(measurements === "any", "trustzone.ta.measurements", "any code of the TA is accepted");
+      note(
+        platform !== "require",
+        "trustzone.ta.platform",
+        "what the TA is, only the TA says: whoever can sign TAs for the device can say the same",
+      );
+    }
     note(
       true,
       "trustzone.keys",

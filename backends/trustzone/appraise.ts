@@ -13,13 +13,24 @@ import { BackendError } from "../mod.ts";
 import type { TrustZoneSection } from "../policy/trustzone.ts";
 import type { SignatureVerifier } from "../signatures.ts";
 import { type OpteeAttestation, parseAttestation } from "./abi.ts";
-import { pinnedKeys, signingKey } from "./verify.ts";
+import { isTaEvidence } from "./ta_abi.ts";
+import { appraiseTaEvidence, checkPinnedKeys, checkTrust } from "./ta_appraise.ts";
+import { type PinnedKey, signingKey } from "./verify.ts";
 
-/** The verifier of OP-TEE's attestation PTA. The nonce is the expected nonce, else the report data. */
+/**
+ * The verifier of our TA's evidence, and of OP-TEE's attestation PTA alone, whose nonce is the
+ * expected nonce, else the report data.
+ */
 export function createTrustZoneVerifier(
   deps: { readonly signatures: SignatureVerifier },
 ): Verifier<TrustZoneSection> {
-  return { kind: "TrustZone", appraise: (input) => appraise(input, deps.signatures) };
+  return {
+    kind: "TrustZone",
+    appraise: (input) =>
+      isTaEvidence(input.evidence.data)
+        ? appraiseTaEvidence(input, deps.signatures)
+        : appraise(input, deps.signatures),
+  };
 }
 
 async function appraise(
@@ -27,7 +38,7 @@ async function appraise(
   signatures: SignatureVerifier,
 ): Promise<AttestationResult> {
   const list = new CheckList();
-  const { evidence, endorsements, policy: { section } } = input;
+  const { evidence, policy: { section } } = input;
   const done = (claims: Record<string, unknown>) =>
     attestationResult(input, {
       teeType: "TrustZone",
@@ -44,28 +55,10 @@ async function appraise(
     return done({});
   }
   list.pass("format", `OP-TEE attestation PTA, RSA-${attestation.signature.length * 8}`);
-  list.notApplicable(
-    "vendor_chain",
-    "pinned_key_only",
-    "no vendor vouches for OP-TEE: the key is trusted because the policy pins it, and a helper is measured, not the running master",
-  );
-  for (const { type } of [...evidence.endorsements, ...endorsements]) {
-    list.fail(
-      "certificates",
-      "unknown_endorsement",
-      `endorsement "${type}" is not for OP-TEE: device keys are pinned in the policy`,
-    );
-  }
+  checkTrust(input, list);
   const digest = attestation.digest.toHex();
-  const { keys, unusable } = pinnedKeys(section);
-  if (unusable.length > 0) {
-    list.fail(
-      "pinned_keys",
-      "unusable_key",
-      `no RSA key of 2048 to 8192 bits: ${unusable.join(", ")}`,
-    );
-  }
-  const key = await checkSignature(attestation, input, keys, list, signatures);
+  const { platform } = checkPinnedKeys(section, list);
+  const key = await checkSignature(attestation, input, platform, list, signatures);
   const kind = digestKind(digest, section);
   if (kind === undefined && section.allowAnyDigest) {
     list.pass("measurement", `${digest}, any is allowed by the policy`);
@@ -83,7 +76,7 @@ async function appraise(
 async function checkSignature(
   attestation: OpteeAttestation,
   { expectedNonce, expectedReportData }: AppraisalInput<TrustZoneSection>,
-  keys: ReturnType<typeof pinnedKeys>["keys"],
+  keys: readonly PinnedKey[],
   list: CheckList,
   signatures: SignatureVerifier,
 ): Promise<string | undefined> {

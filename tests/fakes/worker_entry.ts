@@ -1,6 +1,7 @@
 /** What main.ts does for Workers, for tests: one file that dispatches on the Worker's name. */
 import { DEVICE_WORKER, runDeviceWorker } from "../../backends/ffi/device_worker.ts";
 import { PLUGIN_WORKER, runPluginWorker } from "../../backends/ffi/plugin_worker.ts";
+import { runTeecWorker, TEEC_WORKER } from "../../backends/ffi/teec_worker.ts";
 
 /** Starts a Worker as the program would. */
 export function spawnWorker(name: string): Worker {
@@ -10,4 +11,5 @@ export function spawnWorker(name: string): Worker {
 if ("DedicatedWorkerGlobalScope" in globalThis) {
   if (self.name === DEVICE_WORKER) runDeviceWorker(self);
   if (self.name === PLUGIN_WORKER) runPluginWorker(self);
+  if (self.name === TEEC_WORKER) runTeecWorker(self);
 }

@@ -1,0 +1,70 @@
+/** One session with a trusted application, in a Worker: its calls are synchronous and may take long. */
+import {
+  loadLibteec,
+  type TeecClient,
+  type TeecCommand,
+  TeecContractError,
+  type TeecResult,
+} from "./libteec.ts";
+import type { WorkerReply } from "./worker_channel.ts";
+import { serveWorker } from "./worker_scope.ts";
+
+/** The name that the program's Worker dispatch knows this Worker by. */
+export const TEEC_WORKER = "nautilus-teec";
+
+/** To the Worker. Byte strings are transferred, so that a secret is in one place at a time. */
+export type TeecRequest =
+  | { readonly type: "load"; readonly libraries: readonly string[] }
+  | { readonly type: "open"; readonly tee: string | undefined; readonly uuid: string }
+  | ({ readonly type: "invoke" } & TeecCommand)
+  | { readonly type: "close" };
+
+export interface TeecAnswer {
+  readonly result: TeecResult;
+}
+
+const DONE: TeecResult = { result: 0, origin: 0, data: new Uint8Array(0) };
+
+/** Serves one session until `close`; the program runs this in the Worker named TEEC_WORKER. */
+export function runTeecWorker(scope: object): void {
+  let client: TeecClient | undefined;
+  let broken: string | undefined;
+
+  function loaded(): TeecClient {
+    if (broken !== undefined) throw new Error(broken);
+    if (client === undefined) throw new Error("libteec is not loaded");
+    return client;
+  }
+
+  function perform(request: TeecRequest): TeecResult {
+    switch (request.type) {
+      case "load":
+        client = loadLibteec(request.libraries);
+        return DONE;
+      case "open":
+        return loaded().open(request.tee, request.uuid);
+      case "invoke":
+        return loaded().invoke(request);
+      case "close":
+        if (broken === undefined) client?.[Symbol.dispose]();
+        client = undefined;
+        return DONE;
+    }
+  }
+
+  serveWorker<TeecRequest, WorkerReply<TeecAnswer>>(scope, (request, reply) => {
+    try {
+      const result = perform(request);
+      const data = result.data.slice();
+      result.data.fill(0);
+      reply({ id: request.id, result: { ...result, data } }, [data.buffer]);
+    } catch (error) {
+      // Memory may be damaged: no call goes into that library again.
+      if (error instanceof TeecContractError) broken = error.message;
+      const message = error instanceof Error ? error.message : String(error);
+      reply({ id: request.id, failure: message }, []);
+    } finally {
+      if (request.type === "invoke") { for (const input of request.inputs) input.fill(0); }
+    }
+  });
+}
