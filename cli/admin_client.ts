@@ -189,12 +189,12 @@ async function signedRequest(
   return { peerSpki: spki, answer };
 }
 
-/** @throws {AdminRefused} for any other status than 200, and for what is not of this shape */
-function decoded<const S extends v.GenericSchema>(
+/** @throws {AdminRefused} for any other status than 200 and 202, and for what is not of this shape */
+export function decoded<const S extends v.GenericSchema>(
   schema: S,
   answer: PinnedAnswer,
 ): v.InferOutput<S> {
-  if (answer.status !== 200) throw refused(answer);
+  if (answer.status !== 200 && answer.status !== 202) throw refused(answer);
   const result = v.safeParse(schema, JSON.parse(answer.body));
   if (!result.success) throw new AdminRefused("the master's answer is none that is known here");
   return result.output;

@@ -4,6 +4,7 @@ import * as v from "valibot";
 import { PROOF_CONTEXT } from "../api/etcd/authority.ts";
 import { CLIENT_CERTIFICATES_PATH } from "../api/etcd/certificate_routes.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
+import { type KubeconfigMaster, readKubeconfig } from "./kubeconfig.ts";
 import { makePrivateDirectory, replaceFile } from "./runtime_files.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 
@@ -66,40 +67,8 @@ function prove(privateKey: KeyObject, name: string): string {
     .toBase64();
 }
 
-interface Master {
-  readonly server: string;
-  readonly token: string;
-  /** PEM; undefined for the plain listener. */
-  readonly authority: string | undefined;
-}
-
-/** Reads what the master itself writes: block YAML, the token unquoted. */
-async function readKubeconfig(path: string): Promise<Master> {
-  let text: string;
-  try {
-    text = await Deno.readTextFile(path);
-  } catch (cause) {
-    throw new UsageError(
-      `${path}: no kubeconfig can be read there; start the master, or name one with --kubeconfig`,
-      { cause },
-    );
-  }
-  const field = (name: string) => new RegExp(`^\\s*${name}: (\\S+)$`, "m").exec(text)?.[1];
-  const server = field("server");
-  const token = field("token");
-  if (server === undefined || token === undefined) {
-    throw new UsageError(`${path}: server or token is missing`);
-  }
-  const authority = field("certificate-authority-data");
-  return {
-    server,
-    token,
-    authority: authority === undefined ? undefined : atob(authority),
-  };
-}
-
 async function request(
-  master: Master,
+  master: KubeconfigMaster,
   body: { readonly name: string; readonly public_key: string; readonly proof: string },
 ): Promise<v.InferOutput<typeof ANSWER>> {
   using client = Deno.createHttpClient(

@@ -1,12 +1,14 @@
 /** `nautilus key`: the key ring, and recovery on another machine (docs/KEYS.md). */
 import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
 import { RecoveryRefused } from "./recovery_files.ts";
+import { MASTER_HELP } from "./running_master.ts";
 import { settingsHelp } from "./settings.ts";
 
 type Action = (io: CommandIo) => Promise<ExitCode>;
 
 const ACTIONS: Readonly<Record<string, () => Promise<Action>>> = {
   status: async () => (await import("./key_status.ts")).keyStatus,
+  rotate: async () => (await import("./key_rotate.ts")).keyRotate,
   "recovery-init": async () => (await import("./recovery_init.ts")).recoveryInit,
   "recovery-request": async () => (await import("./recovery_request.ts")).recoveryRequest,
   rewrap: async () => (await import("./recovery_rewrap.ts")).recoveryRewrap,
@@ -15,16 +17,21 @@ const ACTIONS: Readonly<Record<string, () => Promise<Action>>> = {
 
 export const key: Command = {
   name: "key",
-  summary: "Show the key ring of a stopped master; bring its store back on another machine.",
+  summary: "Show and rotate the master's keys; bring its store back on another machine.",
   usage: [
-    "Usage: nautilus key status [--json] [SETTINGS]",
+    "Usage: nautilus key status [--json] [--master URL --key FILE TRUST] [SETTINGS]",
+    "       nautilus key rotate [--detach] [--master URL --key FILE TRUST] [SETTINGS]",
     "       nautilus key recovery-init --out DIR",
     "       nautilus key recovery-request --out FILE [SETTINGS]",
     "       nautilus key rewrap --request FILE --key FILE --policy POLICY --out FILE",
     "                           [--endorsements FILE…] [--collateral DIR|FILE…]",
     "       nautilus key recovery-accept --in FILE [SETTINGS]",
     "",
-    "status            ids, states and to whom the key encryption key is wrapped; no key is shown",
+    "status            ids, states, uses and to whom the key encryption key is wrapped; no key is",
+    "                  shown. Of the running master, or of a stopped one's data directory",
+    "rotate            running master: a new data key; every record is sealed anew under it while the",
+    "                  master works, then the former keys are destroyed. Interrupting the command",
+    "                  ends nothing, nor does a restart of the master",
     "recovery-init     operator, offline: makes recovery.key (0600; never on a master's machine)",
     "                  and recovery.pub (for --recovery-key), prints the fingerprint",
     "recovery-request  new host, the data directory in place: evidence of its TEE, bound to a key",
@@ -37,6 +44,8 @@ export const key: Command = {
     "",
     "Exit code 0: done; 1: refused (evidence, key or answer); 2: usage, or a file that cannot be used;",
     "3: no TEE, no store, disk.",
+    "",
+    ...MASTER_HELP,
     "",
     settingsHelp(),
   ].join("\n"),

@@ -1,30 +1,40 @@
-/** `nautilus key status`. */
+/** `nautilus key status`: of the running master, or of the data directory of a stopped one. */
+import * as v from "valibot";
+import { keyStatusJson } from "../api/routes/admin_keys.ts";
+import { AdminRefused, decoded } from "./admin_client.ts";
 import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
+import { KEYS, keysText } from "./key_answers.ts";
 import { withData } from "./offline.ts";
+import { WrongPeer } from "./pinned_request.ts";
+import { MASTER_FLAGS, reachMaster } from "./running_master.ts";
+import { loadSettings } from "./settings.ts";
 
 export async function keyStatus(io: CommandIo): Promise<ExitCode> {
-  const spec = { switches: ["json"] };
-  return await withData(io, spec, () => "read-only", ({ store, tee }, { switches }) => {
-    const status = store.keyStatus();
-    const report = { store_id: store.storeId.toHex(), tee_type: tee.kind, ...status };
-    const isRecoverable = status.wraps.some(({ type }) => type === "recovery");
+  const spec = { strings: MASTER_FLAGS, switches: ["json"] };
+  const { config, flags } = await loadSettings(io, io.args, spec);
+  const print = (answer: unknown): ExitCode => {
     io.stdout(
-      switches.has("json") ? JSON.stringify(report, null, 2) + "\n" : [
-        `store            ${report.store_id}`,
-        `key ring         version ${status.keyringVersion}`,
-        ...status.wraps.map((wrap) =>
-          `KEK wrapped by   ` +
-          (wrap.type === "sealer"
-            ? `${tee.kind} sealer, policy ${wrap.policy}`
-            : `recovery key ${wrap.recipient}`)
-        ),
-        ...(isRecoverable
-          ? []
-          : ["recovery         none: without this TEE the store cannot be opened again"]),
-        ...status.deks.map(({ id, state }) => `DEK ${String(id).padEnd(12)} ${state}`),
-        "",
-      ].join("\n"),
+      flags.switches.has("json")
+        ? JSON.stringify(answer, null, 2) + "\n"
+        : keysText(v.parse(KEYS, answer)),
     );
-    return Promise.resolve(EXIT.done);
-  });
+    return EXIT.done;
+  };
+  if (MASTER_FLAGS.every((name) => !(name in flags.strings))) {
+    return await withData(
+      io,
+      spec,
+      () => "read-only",
+      ({ store }) =>
+        Promise.resolve(print(keyStatusJson(store.storeId.toHex(), store.keyStatus()))),
+    );
+  }
+  try {
+    const master = await reachMaster(flags.strings, config.dataDir);
+    return print(decoded(KEYS, await master.send("GET", "/api/v1/admin/keys")));
+  } catch (error) {
+    if (!(error instanceof AdminRefused) && !(error instanceof WrongPeer)) throw error;
+    io.stderr(`nautilus key status: ${error.message}\n`);
+    return EXIT.no;
+  }
 }

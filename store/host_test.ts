@@ -318,7 +318,7 @@ async function play(
   const seen = new TestAnchor();
   seen.bytes = anchor.bytes;
   const seenStates = anchoredStates(seen, states);
-  let medium = copy(host.medium);
+  let medium = copy(states.at(-1)!);
   await store[Symbol.asyncDispose]();
 
   for (const step of edits) medium = tamper(medium, step, states, foreign);

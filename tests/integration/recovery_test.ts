@@ -92,7 +92,7 @@ async function keyStatus(place: Place): Promise<KeyStatus> {
   const status = asRecord(JSON.parse(stdout));
   const wraps = status["wraps"];
   assert(Array.isArray(wraps));
-  return { version: status["keyringVersion"], wraps: wraps.map(asRecord) };
+  return { version: status["key_ring_version"], wraps: wraps.map(asRecord) };
 }
 
 /** The data directory without its simulated device: what a host that is gone leaves behind. */
