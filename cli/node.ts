@@ -16,6 +16,7 @@ import {
   StoreError,
 } from "../store/mod.ts";
 import { readRecoveryPublicKeys, requireRecoveryChoice } from "./recovery_keys.ts";
+import { finishRestore, isRestoreReady } from "./restore_swap.ts";
 import { makePrivateDirectory } from "./runtime_files.ts";
 import { reconcileConfig, requireAdminKey, type SealedConfig } from "./sealed_config.ts";
 import type { Step } from "./steps.ts";
@@ -96,6 +97,7 @@ export async function openHost(options: OpenNodeOptions): Promise<OpenHost> {
     if (options.mode === "create-or-open") await makePrivateDirectory(config.dataDir);
     else await refuseWithoutStore(config);
     undo.use(await acquireDataDirLock(config.dataDir));
+    await finishRestore(config.dataDir, config.anchorFile, Date.now());
   }, () => ({ path: config.dataDir }));
   // Its Worker starts while the TEE is opened; nothing is read before the store asks.
   const log = openSqliteLog({ path: storePath(config), spawnWorker: options.spawnWorker });
@@ -241,7 +243,7 @@ function refuseWithoutDisk({ kind }: BackendFactory): void {
 
 /** Looking for a store makes nothing: a mistyped directory stays as it was. */
 async function refuseWithoutStore(config: Config): Promise<void> {
-  if (await exists(storePath(config))) return;
+  if (await exists(storePath(config)) || await isRestoreReady(config.dataDir)) return;
   throw new StoreError("keyring_missing", `there is no store in ${config.dataDir}`, {
     hint: "set --data-dir to the data directory of a master; `nautilus serve` makes a new one",
   });

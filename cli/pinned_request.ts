@@ -6,6 +6,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { Bytes } from "../backends/mod.ts";
 import { parseCertificate } from "../backends/x509/mod.ts";
+import { type PinnedStream, readStream } from "./pinned_stream.ts";
 
 const MAX_ANSWER_BYTES = 4 << 20;
 
@@ -46,6 +47,8 @@ export interface PinnedPeer {
   readonly spki: Bytes | undefined;
   /** Sends the one request of this connection. @throws {Error} too slow, too long, broken off */
   send(request: PinnedRequest): Promise<PinnedAnswer>;
+  /** The same for an answer of any length. `timeoutMs` is for the silence between two pieces. */
+  stream(request: PinnedRequest): Promise<PinnedStream>;
   close(): void;
 }
 
@@ -132,6 +135,7 @@ function peer(socket: Socket | TLSSocket, spki: Bytes | undefined): PinnedPeer {
   return {
     spki,
     close: () => void socket.destroy(),
+    stream: (request) => readStream(socket, encode(request), request.timeoutMs),
     async send(request) {
       const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
       const timer = setTimeout(

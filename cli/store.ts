@@ -1,4 +1,7 @@
-/** `nautilus store get|put|del|range|check`: a data directory that no master holds. */
+/**
+ * `nautilus store get|put|del|range|check`: a data directory that no master holds; backup and restore
+ * have files of their own.
+ */
 import type { Bytes } from "../backends/mod.ts";
 import type { KeyRange, KeyspaceName, KeyValue, Store } from "../store/mod.ts";
 import {
@@ -11,6 +14,7 @@ import {
 } from "./command.ts";
 import type { OpenData } from "./node.ts";
 import { withData } from "./offline.ts";
+import { MASTER_HELP } from "./running_master.ts";
 import { settingsHelp } from "./settings.ts";
 
 const ACTIONS = ["get", "put", "del", "range", "check"] as const;
@@ -20,14 +24,25 @@ const encoder = new TextEncoder();
 
 export const store: Command = {
   name: "store",
-  summary: "Read, write or check the sealed store of a data directory that no master holds.",
+  summary: "Back up a running master's store, restore it; read, write or check a stopped one's.",
   usage: [
     "Usage: nautilus store get KEY             print the value; exit code 1 where there is none",
     "       nautilus store put KEY VALUE       VALUE - reads standard input",
     "       nautilus store del KEY [END]       exit code 1 where nothing was there",
     "       nautilus store range KEY [END]     keys from KEY up to END",
     "       nautilus store check               decrypt and verify everything",
+    "       nautilus store backup --out FILE|-  [--master URL --key FILE TRUST]",
+    "       nautilus store restore --from FILE --request FILE --answer FILE [--replace WHAT]",
     "",
+    "backup   the running master's store, sealed to its recovery keys, consistent, while it works on",
+    "restore  checks all of a backup, waits until the operator has answered the request",
+    "         (`nautilus key rewrap`), then puts it into the data directory, whose master is stopped.",
+    "         A store there with anything that the backup lacks is left alone, until --replace names",
+    "         what a refusal named; it is kept beside. SIGINT leaves everything as it was.",
+    "",
+    ...MASTER_HELP,
+    "",
+    "For the others:",
     "  --keyspace NAME  etcd | k8s (default: etcd)",
     "  --prefix         every key that begins with KEY (del, range)",
     "  --limit N        at most N keys (range)",
@@ -37,14 +52,19 @@ export const store: Command = {
     "",
     settingsHelp(),
   ].join("\n"),
-  run(io) {
+  async run(io) {
+    const [action, ...args] = io.args;
+    const transfer = TRANSFERS[action ?? ""];
+    if (transfer !== undefined && Object.hasOwn(TRANSFERS, action ?? "")) {
+      return await transferred({ ...io, args }, transfer);
+    }
     const spec = {
       strings: ["keyspace", "limit", "revision"],
       switches: ["prefix", "keys-only", "json"],
       positionals: ["ACTION", "KEY?", "ARGUMENT?"],
     };
     let request: Request | undefined;
-    return withData(io, spec, (flags) => {
+    return await withData(io, spec, (flags) => {
       request = parseRequest(flags);
       return request.action === "put" || request.action === "del" ? "open" : "read-only";
     }, async (data, flags) => {
@@ -54,6 +74,30 @@ export const store: Command = {
     });
   },
 };
+
+type Transfer = (io: CommandIo) => Promise<ExitCode>;
+
+const TRANSFERS: Readonly<Record<string, () => Promise<Transfer>>> = {
+  backup: async () => (await import("./store_backup.ts")).storeBackup,
+  restore: async () => (await import("./store_restore.ts")).storeRestore,
+};
+
+async function transferred(io: CommandIo, load: () => Promise<Transfer>): Promise<ExitCode> {
+  const run = await load();
+  try {
+    return await run(io);
+  } catch (error) {
+    const { RecoveryRefused } = await import("./recovery_files.ts");
+    const { AdminRefused } = await import("./admin_client.ts");
+    const { WrongPeer } = await import("./pinned_request.ts");
+    const isNo = error instanceof RecoveryRefused || error instanceof AdminRefused ||
+      error instanceof WrongPeer;
+    if (!isNo) throw error;
+    io.stderr(`nautilus store: refused: ${error.message}\n`);
+    if ("hint" in error && typeof error.hint === "string") io.stderr(`  hint: ${error.hint}\n`);
+    return EXIT.no;
+  }
+}
 
 interface Request {
   readonly action: Action;
@@ -69,7 +113,11 @@ function parseRequest({ positionals, strings, switches }: Flags): Request {
   const [actionText = "", key = "", argument] = positionals;
   const action = ACTIONS.find((candidate) => candidate === actionText);
   if (action === undefined) {
-    throw new UsageError(`unknown action "${actionText}"; valid are: ${ACTIONS.join(", ")}`);
+    throw new UsageError(
+      `unknown action "${actionText}"; valid are: ${
+        [...ACTIONS, ...Object.keys(TRANSFERS)].join(", ")
+      }`,
+    );
   }
   const wanted = { get: 1, put: 2, del: 1, range: 1, check: 0 }[action];
   const most = { get: 1, put: 2, del: 2, range: 2, check: 0 }[action];

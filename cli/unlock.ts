@@ -4,7 +4,7 @@
  * wrapped the store's key to it (`nautilus key rewrap`). The private half never leaves memory.
  */
 import type { Logger } from "@logtape/logtape";
-import { BackendError, type Bytes } from "../backends/mod.ts";
+import { BackendError, type Bytes, type TeeBackend } from "../backends/mod.ts";
 import {
   acceptRecovery,
   createRecoveryRequest,
@@ -58,10 +58,37 @@ export async function awaitStoreKey(
       { hint: "only the TEE that sealed it can open it" },
     );
   }
+  const paths = unlockPaths(dataDir);
+  try {
+    return await awaitAnswer({ tee, keyring, paths, log, stopped });
+  } finally {
+    await removeFile(paths.request);
+    await removeFile(paths.answer);
+  }
+}
+
+export interface AwaitAnswerOptions {
+  readonly tee: TeeBackend;
+  /** Of the store that is to be opened. */
+  readonly keyring: Bytes;
+  readonly paths: { readonly request: string; readonly answer: string };
+  readonly log: Logger;
+  /** Ends the waiting. */
+  readonly stopped: AbortSignal | undefined;
+}
+
+/**
+ * Writes a request for the KEK and waits until its answer lies where it is looked for. The key that it
+ * opens with never leaves memory.
+ * @returns 32 bytes; the caller wipes them
+ * @throws {BackendError} from attesting; the signal's reason
+ */
+export async function awaitAnswer(
+  { tee, keyring, paths, log, stopped }: AwaitAnswerOptions,
+): Promise<Bytes> {
   if (tee.attester === undefined) {
     throw new BackendError("unavailable", `${tee.kind} gives no evidence`, { kind: tee.kind });
   }
-  const paths = unlockPaths(dataDir);
   const { request, ephemeralPrivateKey } = await createRecoveryRequest(keyring, tee.attester);
   try {
     await removeFile(paths.answer); // to an earlier start: it cannot open
@@ -69,7 +96,7 @@ export async function awaitStoreKey(
     log.warn(
       "waiting for the store's key: `nautilus key rewrap --request {request} --key FILE " +
         "--policy FILE --out {answer}`, run where the recovery key is",
-      { ...paths, recipients },
+      { ...paths, recipients: recoveryRecipients(keyring) },
     );
     for (;;) {
       const kek = await tryAnswer(paths.answer, request, ephemeralPrivateKey, log);
@@ -78,8 +105,6 @@ export async function awaitStoreKey(
     }
   } finally {
     ephemeralPrivateKey.fill(0);
-    await removeFile(paths.request);
-    await removeFile(paths.answer);
   }
 }
 
