@@ -10,6 +10,7 @@ import type {
   LogStart,
   LogTags,
 } from "../log.ts";
+import { MailboxSender } from "./mailbox.ts";
 import { SqliteEngine } from "./sqlite_engine.ts";
 import {
   SQLITE_WORKER_NAME,
@@ -165,7 +166,10 @@ class InlineChannel implements Channel {
     return this.#run(() => this.#engine.start());
   }
   append(append: LogAppend): Promise<void> {
-    return this.#run(() => this.#engine.append(append));
+    return this.#run(() => {
+      this.#engine.append(append);
+      this.#engine.foldWal();
+    });
   }
   replay(from: number): Promise<LogPage> {
     return this.#run(() => this.#engine.replay(from));
@@ -205,8 +209,11 @@ interface Waiting {
 
 class WorkerChannel implements Channel {
   readonly #worker: Worker;
+  readonly #mailbox = new MailboxSender();
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
+  /** Appends that went as messages and are not answered: none may overtake them. */
+  #appendsByMessage = 0;
   #failure: StoreError | undefined;
 
   constructor(path: string, worker: Worker) {
@@ -222,13 +229,18 @@ class WorkerChannel implements Channel {
     };
     worker.onmessageerror = () => this.#fail("a message of the log's worker could not be read");
     // Its answer carries nothing; a failure shows in the first call that follows.
-    this.#call<undefined>({ op: "open", path }).catch(() => {});
+    this.#call<undefined>({ op: "open", path, mailbox: this.#mailbox.memory }).catch(() => {});
   }
 
   start(): Promise<LogStart> {
     return this.#call<LogStart>({ op: "start" });
   }
   append(append: LogAppend): Promise<void> {
+    const sent = this.#appendsByMessage === 0 && this.#failure === undefined
+      ? this.#expect<undefined>((id) => this.#mailbox.send(id, append))
+      : undefined;
+    if (sent !== undefined) return sent;
+    this.#appendsByMessage++;
     return this.#call<undefined>(
       { op: "append", append },
       [
@@ -237,7 +249,7 @@ class WorkerChannel implements Channel {
         append.removals.buffer,
         ...(append.replacements === undefined ? [] : [append.replacements.bytes.buffer]),
       ],
-    );
+    ).finally(() => this.#appendsByMessage--);
   }
   replay(from: number): Promise<LogPage> {
     return this.#call<LogPage>({ op: "replay", from });
@@ -274,8 +286,19 @@ class WorkerChannel implements Channel {
 
   #call<T>(call: SqliteCall, transfer: ArrayBuffer[] = []): Promise<T> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const id = this.#nextId++;
-    const request: SqliteRequest = { id, call };
+    const request = (id: number): SqliteRequest => ({ id, call });
+    return this.#expect<T>((id) => {
+      this.#worker.postMessage(request(id), transfer.filter((buffer) => buffer.byteLength > 0));
+      this.#mailbox.announceMessage();
+      return true;
+    })!;
+  }
+
+  /** What the worker will answer under the id, if it can be sent. */
+  #expect<T>(send: (id: number) => boolean): Promise<T> | undefined {
+    const id = this.#nextId;
+    if (!send(id)) return undefined;
+    this.#nextId++;
     return new Promise<T>((resolve, reject) => {
       this.#waiting.set(id, {
         resolve: (reply) => {
@@ -284,7 +307,6 @@ class WorkerChannel implements Channel {
         },
         reject,
       });
-      this.#worker.postMessage(request, transfer.filter((buffer) => buffer.byteLength > 0));
     });
   }
 

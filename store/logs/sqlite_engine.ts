@@ -18,6 +18,7 @@ import {
   harden,
   integer,
   isThere,
+  PAGE_BYTES,
   pragma,
 } from "./sqlite_file.ts";
 import {
@@ -29,7 +30,14 @@ import {
 import { readPage, readRecords } from "./sqlite_pages.ts";
 import { checkWal } from "./wal_check.ts";
 
-/** The write-ahead log is folded into the file at this size: 16 MiB. */
+/**
+ * The write-ahead log is folded into the file behind an append once it has about so many pages
+ * (2 MiB): small enough that the next append hardly notices, large enough that it costs no rate.
+ */
+const FOLD_PAGES = 128;
+/** Pages that a commit writes besides its records: the head, and the tables' inner and first ones. */
+const PAGES_PER_COMMIT = 4;
+/** Where that did not happen, in the commit itself: 16 MiB. */
 const WAL_PAGES = 1024;
 const CACHE_KIB = 8 * 1024;
 const TAGS_PER_PAGE = 16384;
@@ -49,6 +57,8 @@ export class SqliteEngine {
   readonly #files = new Map<string, string>();
   #closed = false;
   readonly #copies = new Copies();
+  /** Pages in the write-ahead log, roughly. */
+  #walPages = 0;
 
   constructor(path: string) {
     this.#path = path;
@@ -76,6 +86,20 @@ export class SqliteEngine {
       // What a failed commit left behind is unknown: nothing more is written through this log.
       if (error instanceof StoreError) this.#failure = error;
       throw error;
+    }
+  }
+
+  /**
+   * Folds the write-ahead log into the file, where it is time to. Called when nobody waits for an
+   * append that was made; its failure stops the log, as a failed append does.
+   */
+  foldWal(): void {
+    if (this.#walPages < FOLD_PAGES || this.#failure !== undefined || this.#closed) return;
+    this.#walPages = 0;
+    try {
+      this.#guard(() => this.#database?.exec("PRAGMA wal_checkpoint(PASSIVE)"));
+    } catch (error) {
+      if (error instanceof StoreError) this.#failure = error;
     }
   }
 
@@ -194,6 +218,7 @@ export class SqliteEngine {
       for (const change of append.checkpoint ?? []) changeChunk(statements, change);
       if (append.removals.length > 0) giveBackSpace(database);
       database.exec("COMMIT");
+      this.#walPages += PAGES_PER_COMMIT + Math.ceil(append.bytes.length / PAGE_BYTES);
       this.#copies.appended(append);
       this.#checkFiles();
       // Into the file itself: a log that is lost with its side file must not look like a new store.

@@ -12,7 +12,7 @@ const SCHEMA: readonly string[] = [
   "CREATE TABLE keyring (id INTEGER PRIMARY KEY CHECK (id = 1), bytes BLOB NOT NULL) STRICT",
   "CREATE TABLE checkpoint (chunk INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT",
 ];
-const PAGE_BYTES = 16_384;
+export const PAGE_BYTES = 16_384;
 
 /** Whole and empty under its name, or not there: a crash in between leaves nothing in the way. */
 export function createDatabase(path: string): void {

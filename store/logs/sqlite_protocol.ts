@@ -7,7 +7,7 @@ import type { LogAppend, LogCopyPart, LogPage, LogSize, LogStart, LogTags } from
 export const SQLITE_WORKER_NAME = "nautilus-sqlite-log";
 
 export type SqliteCall =
-  | { readonly op: "open"; readonly path: string }
+  | { readonly op: "open"; readonly path: string; readonly mailbox: SharedArrayBuffer }
   | { readonly op: "start" }
   | { readonly op: "append"; readonly append: LogAppend }
   | { readonly op: "replay"; readonly from: number }

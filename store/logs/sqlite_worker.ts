@@ -5,22 +5,42 @@
  * SQLITE_WORKER_NAME, and then must call `runSqliteWorker()` and do nothing else.
  */
 import { StoreError } from "../errors.ts";
+import { MailboxReceiver } from "./mailbox.ts";
 import { SqliteEngine } from "./sqlite_engine.ts";
 import type { SqliteCall, SqliteReply, SqliteRequest, SqliteResult } from "./sqlite_protocol.ts";
 
 /** Serves requests of the thread that spawned this worker until it closes the log. */
 export function runSqliteWorker(): void {
   let engine: SqliteEngine | undefined;
+  let mailbox: MailboxReceiver | undefined;
   const post = workerPost();
-  globalThis.addEventListener("message", (event: object) => {
-    const { id, call }: SqliteRequest = Reflect.get(event, "data");
+  const answer = (id: number, action: () => SqliteResult) => {
     try {
-      if (call.op === "open") engine = new SqliteEngine(call.path);
-      if (engine === undefined) throw new StoreError("closed", "the log was not opened");
-      const result = perform(engine, call);
+      const result = action();
       post({ id, result }, transfers(result));
     } catch (error) {
       post({ id, error: described(error) }, []);
+    }
+  };
+  globalThis.addEventListener("message", (event: object) => {
+    const { id, call }: SqliteRequest = Reflect.get(event, "data");
+    if (call.op === "open") {
+      engine = new SqliteEngine(call.path);
+      mailbox = new MailboxReceiver(call.mailbox);
+    }
+    mailbox?.messageReceived();
+    const opened = engine;
+    answer(id, () => {
+      if (opened === undefined) throw new StoreError("closed", "the log was not opened");
+      return perform(opened, call);
+    });
+    if (call.op === "append") opened?.foldWal();
+    if (opened === undefined || mailbox === undefined || call.op === "close") return;
+    // Until the next message: the appends between two of them do not go through the event loop.
+    for (let mail = mailbox.next(); mail !== undefined; mail = mailbox.next()) {
+      const { id, append } = mail;
+      answer(id, () => perform(opened, { op: "append", append }));
+      opened.foldWal();
     }
   });
 }
