@@ -76,7 +76,7 @@ async function* pieces(
       ? "it was not complete"
       : `sequence ${summary.sequence}, etcd revision ${summary.revisions.etcd}, ` +
         `${summary.records} records, ${summary.bytes} bytes`;
-    if (summary !== undefined) log.info("a backup was taken: {outcome}", { outcome });
+    if (summary !== undefined) log.info(`a backup was taken: ${outcome}`);
     await note("outcome", summary === undefined ? 500 : 200, outcome).catch((error: unknown) => {
       if (!(error instanceof StoreError)) throw error;
       log.error("the end of a backup could not be noted: {error}", { error });
