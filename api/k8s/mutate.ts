@@ -1,5 +1,6 @@
 /** Planning creation, replacement and patches of one object. */
 import type { Compare } from "../../store/mod.ts";
+import { type Applied, applyConfiguration, trackWrite, withManagers } from "./apply/apply.ts";
 import { defaultedSpec } from "./crd/definition.ts";
 import type { JsonSchema } from "./crd/json_schema.ts";
 import { isDefinition } from "./crd/kinds.ts";
@@ -18,14 +19,17 @@ import {
 import { namespaceResource, type PlanContext, unchanged, writePlan } from "./plan.ts";
 import { chooseName, equalJson, prepareCreate, prepareUpdate } from "./prepare.ts";
 import { readObject } from "./read.ts";
-import type { K8sRequest, Planned } from "./request.ts";
+import type { ApplyPatch, K8sRequest, Planned } from "./request.ts";
 import { messageName, type ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
 import { type FieldValidation, refuseUnknown, validateDocument } from "./validate.ts";
 import { planRemoval } from "./remove.ts";
 
 /** @throws {StatusError} NotFound for the namespace, AlreadyExists, Forbidden while it terminates. */
-export async function planCreate(context: PlanContext): Promise<Planned> {
+export async function planCreate(
+  context: PlanContext,
+  managed?: Applied["managedFields"],
+): Promise<Planned> {
   const { store, resource, request, sources } = context;
   const submitted = decode(context, request.body);
   const name = chooseName(submitted, resource, sources);
@@ -45,7 +49,10 @@ export async function planCreate(context: PlanContext): Promise<Planned> {
   }
   const prepared = prepareCreate(submitted, resource, namespace, name, sources);
   const { object, compare } = await finish(context, prepared, undefined);
-  return writePlan(context, key, object, 201, "created", [
+  const tracked = managed === undefined
+    ? trackWrite(context, undefined, object, submitted.metadata.managedFields ?? [])
+    : withManagers(object, managed);
+  return writePlan(context, key, tracked, 201, "created", [
     unchanged(key, undefined),
     ...(guard === undefined ? [] : [guard]),
     ...compare,
@@ -66,22 +73,46 @@ export async function planPatch(context: PlanContext): Promise<Planned> {
   const { patch } = request;
   if (patch === undefined) throw new StatusError("BadRequest", "a patch is missing");
   const current = await readObject(store, resource, request.namespace, request.name);
-  if (current === undefined) {
-    if (!patch.createsMissing || request.subresource !== undefined) {
-      throw notFound(resource, request.name);
-    }
-    return await planCreate({
-      ...context,
-      request: { ...request, body: patch.apply(undefined, resource) },
-    });
-  }
+  if (patch.kind === "apply") return await planApply(context, current, patch);
+  if (current === undefined) throw notFound(resource, request.name);
   return await planReplacement(context, current, patch.apply(current.parse(), resource));
+}
+
+/** Merges what is applied, or creates it. @throws {StatusError} Conflict, and as the others. */
+async function planApply(
+  context: PlanContext,
+  current: StoredObject | undefined,
+  patch: ApplyPatch,
+): Promise<Planned> {
+  const { resource, request } = context;
+  const config = decode(context, patch.config, false);
+  if ((config.metadata.managedFields ?? []).length > 0) {
+    throw new StatusError("BadRequest", "metadata.managedFields must be nil");
+  }
+  if (current === undefined) {
+    if (request.subresource !== undefined) throw notFound(resource, request.name);
+    await context.require("create");
+  }
+  const applied = applyConfiguration(context, current?.parse(), plainObject(config), patch);
+  // What was applied has been checked; what others wrote may hold fields that are not known.
+  const options = { ...request.options, fieldValidation: "Ignore" as const };
+  const next = { ...context, request: { ...request, options, body: applied.body } };
+  return current === undefined
+    ? await planCreate(next, applied.managedFields)
+    : await planReplacement(next, current, applied.body, applied.managedFields);
+}
+
+/** Without what decoding fills in. */
+function plainObject(config: SubmittedObject): Readonly<Record<string, unknown>> {
+  const { managedFields: _, ...metadata } = config.metadata;
+  return { ...config, metadata };
 }
 
 async function planReplacement(
   context: PlanContext,
   current: StoredObject,
   body: unknown,
+  managed?: Applied["managedFields"],
 ): Promise<Planned> {
   const { resource, request } = context;
   const { name, namespace } = request;
@@ -107,7 +138,10 @@ async function planReplacement(
   const prepared = prepareUpdate(submitted, before, resource, subresource);
   delete prepared.metadata.resourceVersion;
   delete before.metadata.resourceVersion;
-  const { object: next, compare } = await finish(context, prepared, before);
+  const { object, compare } = await finish(context, prepared, before);
+  const next = managed === undefined
+    ? trackWrite(context, before, object, given.managedFields ?? [])
+    : withManagers(object, managed);
   const key = objectKey(resource, namespace, name);
   if (
     next.metadata.deletionTimestamp !== undefined && (next.metadata.finalizers ?? []).length === 0
@@ -136,14 +170,18 @@ async function finish(
 }
 
 /** @throws {StatusError} BadRequest, Invalid, naming the field. */
-function decode({ resource, schemas, request }: PlanContext, body: unknown): SubmittedObject {
+function decode(
+  { resource, schemas, request }: PlanContext,
+  body: unknown,
+  withDefaults = true,
+): SubmittedObject {
   const submitted = decodeSubmitted(body, resource);
   const strictness = request.options?.fieldValidation ?? "Ignore";
   if (resource.custom !== undefined) {
-    return knownFields(submitted, resource.custom.schema, strictness);
+    return knownFields(submitted, resource.custom.schema, strictness, withDefaults);
   }
   validateDocument(submitted, messageName(resource), schemas, strictness);
-  return isDefinition(resource)
+  return isDefinition(resource) && withDefaults
     ? { ...submitted, spec: defaultedSpec(submitted["spec"]) }
     : submitted;
 }
@@ -153,12 +191,13 @@ function knownFields(
   submitted: SubmittedObject,
   schema: JsonSchema,
   strictness: FieldValidation,
+  withDefaults: boolean,
 ): SubmittedObject {
   const object = structuredClone(submitted);
   const unknown: string[] = [];
   prune(object, schema, "", unknown, true);
   if (strictness === "Strict") refuseUnknown(unknown);
-  applyDefaults(object, schema);
+  if (withDefaults) applyDefaults(object, schema);
   return object;
 }
 

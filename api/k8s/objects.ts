@@ -18,6 +18,17 @@ export interface OwnerReference {
   readonly blockOwnerDeletion?: boolean;
 }
 
+/** meta/v1 ManagedFieldsEntry. */
+export interface ManagedFieldsEntry {
+  readonly manager: string;
+  readonly operation: "Apply" | "Update";
+  readonly apiVersion: string;
+  readonly time?: string;
+  readonly fieldsType: "FieldsV1";
+  readonly fieldsV1: Readonly<Record<string, unknown>>;
+  readonly subresource?: string;
+}
+
 /** meta/v1 ObjectMeta, as far as it is kept. */
 export interface ObjectMeta {
   name: string;
@@ -34,6 +45,7 @@ export interface ObjectMeta {
   annotations?: Record<string, string>;
   ownerReferences?: OwnerReference[];
   finalizers?: string[];
+  managedFields?: ManagedFieldsEntry[];
 }
 
 export interface KubernetesObject {

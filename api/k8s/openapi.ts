@@ -190,6 +190,7 @@ function pathsOf(resource: ResourceDefinition): Record<string, unknown> {
   });
   const object = { schema: { type: "object" } };
   const patch = {
+    "application/apply-patch+yaml": object,
     "application/json-patch+json": object,
     "application/merge-patch+json": object,
     ...(resource.custom === undefined ? { "application/strategic-merge-patch+json": object } : {}),

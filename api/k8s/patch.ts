@@ -1,14 +1,19 @@
 /** Patches: JSON Patch (RFC 6902), JSON Merge Patch (RFC 7396), Kubernetes' strategic merge, apply. */
 import { decodeDocument, MAX_OBJECT_BYTES, requirePlain } from "./decode.ts";
-import type { KubernetesObject } from "./objects.ts";
 import { equalJson, isRecord } from "./prepare.ts";
-import type { Patch } from "./request.ts";
-import type { ResourceDefinition } from "./resources.ts";
+import type { ChangePatch, Patch } from "./request.ts";
 import type { KindSchemas } from "./schema.ts";
 import { StatusError } from "./status.ts";
 import { strategicMerge } from "./strategic_merge.ts";
 
 const MAX_OPERATIONS = 10_000;
+
+/** What the query says of a patch. */
+export interface PatchOptions {
+  /** As given; "" where it is not. */
+  readonly fieldManager: string;
+  readonly force: boolean;
+}
 
 /**
  * The patch in a body of this Content-Type.
@@ -19,9 +24,23 @@ export function decodePatch(
   bytes: Uint8Array,
   contentType: string | undefined,
   schemas: KindSchemas,
+  options: PatchOptions,
 ): Patch {
   const type = contentType?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  if (type !== APPLY_TYPE && options.force) {
+    throw invalidOptions("force: Forbidden: may not be specified for non-apply patch");
+  }
   switch (type) {
+    case APPLY_TYPE:
+      if (options.fieldManager === "") {
+        throw invalidOptions("fieldManager: Required value: is required for apply patch");
+      }
+      return {
+        kind: "apply",
+        config: decodeDocument(bytes, isJson(bytes) ? "json" : "yaml"),
+        manager: options.fieldManager,
+        force: options.force,
+      };
     case "application/json-patch+json": {
       const operations = decodeDocument(bytes, "json");
       return existing((current) => jsonPatch(current, operations));
@@ -42,7 +61,20 @@ export function decodePatch(
   throw unknownFormat(type, [...CUSTOM_TYPES, "application/strategic-merge-patch+json"]);
 }
 
-const CUSTOM_TYPES = ["application/json-patch+json", "application/merge-patch+json"];
+const APPLY_TYPE = "application/apply-patch+yaml";
+const CUSTOM_TYPES = ["application/json-patch+json", "application/merge-patch+json", APPLY_TYPE];
+
+/** JSON is YAML, and far cheaper to read as what it is. */
+function isJson(bytes: Uint8Array): boolean {
+  const first = bytes.find((byte) => byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 9);
+  return first === 0x7b;
+}
+
+function invalidOptions(why: string): StatusError {
+  return new StatusError("Invalid", `PatchOptions.meta.k8s.io "" is invalid: ${why}`, {
+    details: { group: "meta.k8s.io", kind: "PatchOptions" },
+  });
+}
 
 function unknownFormat(type: string, accepted: readonly string[]): StatusError {
   return new StatusError(
@@ -53,16 +85,8 @@ function unknownFormat(type: string, accepted: readonly string[]): StatusError {
   );
 }
 
-function existing(
-  apply: (current: KubernetesObject, resource: ResourceDefinition) => unknown,
-): Patch {
-  return {
-    createsMissing: false,
-    apply(current: KubernetesObject | undefined, resource: ResourceDefinition) {
-      if (current === undefined) throw new StatusError("NotFound", "there is nothing to patch");
-      return apply(current, resource);
-    },
-  };
+function existing(apply: ChangePatch["apply"]): Patch {
+  return { kind: "change", apply };
 }
 
 function objectPatch(value: unknown): Record<string, unknown> {

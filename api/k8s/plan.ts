@@ -1,5 +1,6 @@
 /** What plans of writes have in common: guards, and one object put and answered with. */
 import type { Compare, Operation, Store } from "../../store/mod.ts";
+import type { Verb } from "./authorize.ts";
 import { encodeKey, prefixRange } from "./keys.ts";
 import { encodeServed, encodeStored, type KubernetesObject, StoredObject } from "./objects.ts";
 import { kubernetesTime, type Sources } from "./prepare.ts";
@@ -17,6 +18,8 @@ export interface PlanContext {
   readonly schemas: KindSchemas;
   readonly resource: ResourceDefinition;
   readonly request: K8sRequest;
+  /** @throws {StatusError} Forbidden where the user may not do this to the same object. */
+  require(verb: Verb): Promise<void>;
 }
 
 /** The namespace's own definition. @throws {TypeError} if the table has none. */

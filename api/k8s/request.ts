@@ -24,15 +24,27 @@ export interface K8sRequest {
   readonly options?: RequestOptions;
 }
 
+export type Patch = ChangePatch | ApplyPatch;
+
 /** Makes the next object; throws StatusError where the patch does not fit. */
-export interface Patch {
-  /** `undefined` current: there is no object yet, and the patch may create one (apply). */
-  apply(current: KubernetesObject | undefined, resource: ResourceDefinition): unknown;
-  readonly createsMissing: boolean;
+export interface ChangePatch {
+  readonly kind: "change";
+  apply(current: KubernetesObject, resource: ResourceDefinition): unknown;
+}
+
+/** Server-side apply: the configuration as it was sent. Creates what is not there. */
+export interface ApplyPatch {
+  readonly kind: "apply";
+  readonly config: unknown;
+  readonly manager: string;
+  /** Takes fields from whoever holds them. */
+  readonly force: boolean;
 }
 
 export interface RequestOptions {
   readonly dryRun?: boolean;
+  /** Who holds the fields that are written; undefined: nobody, as for writes of our own. */
+  readonly fieldManager?: string;
   /** Strict: unknown fields are refused. Otherwise they are kept as they are. */
   readonly fieldValidation?: "Ignore" | "Strict";
   readonly labelSelector?: string;

@@ -1,5 +1,6 @@
 /** The `/scale` subresource (autoscaling/v1) of what has replicas. */
 import * as v from "valibot";
+import { trackWrite } from "./apply/apply.ts";
 import { validateValue } from "./crd/values.ts";
 import { conflict, invalid, notFound, STALE } from "./errors.ts";
 import { invalidObject } from "./field_errors.ts";
@@ -51,6 +52,9 @@ export async function planScale(context: PlanContext): Promise<Planned> {
   });
   if (request.verb === "get") return answer(object);
 
+  if (request.patch?.kind === "apply") {
+    throw new StatusError("UnsupportedMediaType", "a scale is not applied: patch or replace it");
+  }
   const wanted = request.verb === "patch"
     ? request.patch?.apply(scaleOf(object, resource, paths), {
       group: "autoscaling",
@@ -85,16 +89,17 @@ export async function planScale(context: PlanContext): Promise<Planned> {
     throw conflict(resource, request.name, STALE);
   }
   if (at(object, paths.specReplicas) === replicas) return answer(object);
-  const next: KubernetesObject = {
+  const changed: KubernetesObject = {
     ...withField(object, paths.specReplicas, replicas),
     apiVersion: object.apiVersion,
     kind: object.kind,
     metadata: { ...object.metadata, generation: (object.metadata.generation ?? 0) + 1 },
   };
   if (resource.custom !== undefined) {
-    const errors = validateValue(next, resource.custom.schema, "");
+    const errors = validateValue(changed, resource.custom.schema, "");
     if (errors.length > 0) throw invalidObject(resource, request.name, errors);
   }
+  const next = trackWrite(context, object, changed, []);
   const planned = writePlan(context, current.key, next, 200, "updated", [
     unchanged(current.key, current),
   ]);

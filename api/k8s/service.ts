@@ -110,6 +110,10 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
       schemas,
       resource: found,
       request,
+      async require(verb) {
+        const also = await authorize({ ...request, verb });
+        if (!also.allowed) throw forbidden({ ...request, verb }, also.reason);
+      },
     };
   }
 

@@ -17,7 +17,13 @@ import { StatusError } from "../k8s/status.ts";
 import { type IncludeObject, tableOf } from "../k8s/table.ts";
 import { auditedAct } from "../middleware/audit.ts";
 import { requireUser } from "../middleware/authenticate.ts";
-import { booleanParameter, integerParameter, listQuery, writeQuery } from "./kubernetes_query.ts";
+import {
+  booleanParameter,
+  fieldManager,
+  integerParameter,
+  listQuery,
+  writeQuery,
+} from "./kubernetes_query.ts";
 import { DEFAULT_WATCH_SECONDS, streamWatch, WatchGate } from "./kubernetes_watch.ts";
 
 export function kubernetesRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
@@ -186,7 +192,14 @@ async function requestBody(
     throw new StatusError("BadRequest", "the body is empty");
   }
   const type = c.req.header("content-type");
-  if (verb === "patch") return { patch: decodePatch(bytes, type, schemas) };
+  if (verb === "patch") {
+    return {
+      patch: decodePatch(bytes, type, schemas, {
+        fieldManager: fieldManager(c),
+        force: booleanParameter(c, "force"),
+      }),
+    };
+  }
   const format = bodyFormat(type);
   return {
     body: format === "protobuf"

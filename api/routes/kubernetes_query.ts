@@ -54,7 +54,29 @@ export function writeQuery(c: ApiContext): RequestOptions {
   return {
     dryRun: values.length > 0,
     fieldValidation: validation === "Strict" ? "Strict" : "Ignore",
+    fieldManager: fieldManager(c) || agentOf(c),
   };
+}
+
+const MAX_MANAGER_LENGTH = 128;
+
+/** `fieldManager` as it was given; "" without one. @throws {StatusError} Invalid */
+export function fieldManager(c: ApiContext): string {
+  const manager = single(c, "fieldManager") ?? "";
+  // deno-lint-ignore no-control-regex
+  if (manager.length > MAX_MANAGER_LENGTH || /[\u0000-\u001f\u007f]/.test(manager)) {
+    throw new StatusError(
+      "Invalid",
+      `fieldManager: Invalid value: must be ${MAX_MANAGER_LENGTH} printable characters at most`,
+    );
+  }
+  return manager;
+}
+
+/** Who writes where no manager is named: the program, by what it calls itself. */
+function agentOf(c: ApiContext): string {
+  const [agent = ""] = (c.req.header("user-agent") ?? "").split("/", 1);
+  return /^[\x20-\x7e]{1,128}$/.test(agent) ? agent : "unknown";
 }
 
 /** What list, watch and deletecollection may say. @throws {StatusError} BadRequest */
