@@ -2,7 +2,7 @@
  * What a worker's node key signs with every request that changes something under its session, so
  * that a session token alone, stolen or replayed, does nothing. See docs/ADMISSION.md.
  */
-import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
+import { createPublicKey, hash, type KeyObject, verify } from "node:crypto";
 import { Buffer } from "node:buffer";
 import type { Bytes } from "../backends/mod.ts";
 import { ApiProblem } from "./problem.ts";
@@ -16,6 +16,8 @@ export type BeatPurpose = "heartbeat" | "leave";
 export interface BeatInput {
   readonly purpose: BeatPurpose;
   readonly sessionToken: string;
+  /** SHA-256 of the token, hex, where it is known already. */
+  readonly tokenDigest?: string;
   /** 1 to 2^53 - 1. */
   readonly sequence: number;
   /** As sent. */
@@ -28,17 +30,30 @@ export interface SignedBeat extends BeatInput {
   readonly signature: Bytes;
 }
 
+const encoder = new TextEncoder();
+const DOMAINS: Readonly<Record<BeatPurpose, Uint8Array>> = {
+  heartbeat: encoder.encode("nautilus-tee/heartbeat/v1\n"),
+  leave: encoder.encode("nautilus-tee/leave/v1\n"),
+};
+
+/** SHA-256 of a session token's ASCII, hex. */
+export function tokenDigest(sessionToken: string): string {
+  return hash("sha256", sessionToken, "hex");
+}
+
 /**
  * The bytes (length of the domain line + 72): `nautilus-tee/<purpose>/v1\n` ‖ SHA-256 of the session
  * token's ASCII (32) ‖ sequence (u64 BE) ‖ SHA-256 of the body (32).
  */
 export function beatSignatureInput(input: BeatInput): Bytes {
-  const domain = new TextEncoder().encode(`nautilus-tee/${input.purpose}/v1\n`);
+  const domain = DOMAINS[input.purpose];
   const out = new Uint8Array(domain.length + 72);
+  const view = new DataView(out.buffer);
   out.set(domain);
-  out.set(createHash("sha256").update(input.sessionToken).digest(), domain.length);
-  new DataView(out.buffer).setBigUint64(domain.length + 32, BigInt(input.sequence));
-  out.set(createHash("sha256").update(input.body).digest(), domain.length + 40);
+  out.set(Uint8Array.fromHex(input.tokenDigest ?? tokenDigest(input.sessionToken)), domain.length);
+  view.setUint32(domain.length + 32, Math.floor(input.sequence / 2 ** 32));
+  view.setUint32(domain.length + 36, input.sequence % 2 ** 32);
+  out.set(Uint8Array.fromHex(hash("sha256", input.body, "hex")), domain.length + 40);
   return out;
 }
 

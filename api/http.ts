@@ -1,6 +1,7 @@
 /** What the HTTP parts share: the context's variables and reading a body under a limit. */
 import type { Context } from "@hono/hono";
 import type { Bytes } from "../backends/mod.ts";
+import type { DirectRequest } from "./direct.ts";
 import { ApiProblem } from "./problem.ts";
 
 /** What the server knows of a connection; absent in tests that call the app directly. */
@@ -15,6 +16,8 @@ export interface Connection {
    * client breaks off. Absent where only the Request has it.
    */
   readBody?(limit: number): Promise<Bytes | undefined>;
+  /** What went wrong with this request in the direct lane; the app answers it. */
+  readonly failed?: Error;
 }
 
 export interface ApiEnv {
@@ -30,20 +33,12 @@ export type ApiContext = Context<ApiEnv>;
  * @throws {ApiProblem} 413 as soon as it is known, 400 where the client breaks off.
  */
 export async function readBody(c: ApiContext, limit: number): Promise<Bytes> {
-  const tooLarge = () =>
-    new ApiProblem(413, "body_too_large", `the body may have ${limit} bytes at most`, {
-      headers: { Connection: "close" },
-    });
   const declared = c.req.header("content-length");
-  if (declared !== undefined && Number(declared) > limit) throw tooLarge();
   const connection = c.env?.connection;
   if (connection?.readBody !== undefined) {
-    const bytes = await connection.readBody(limit).catch((cause: unknown) => {
-      throw new ApiProblem(400, "body_incomplete", "the body broke off", { cause });
-    });
-    if (bytes === undefined) throw tooLarge();
-    return bytes;
+    return await limitedBody(declared, (most) => connection.readBody?.(most), limit);
   }
+  if (declared !== undefined && Number(declared) > limit) throw tooLarge(limit);
   const { body } = c.req.raw;
   if (body === null) return new Uint8Array(0);
   const chunks: Uint8Array[] = [];
@@ -54,7 +49,7 @@ export async function readBody(c: ApiContext, limit: number): Promise<Bytes> {
       const { done, value } = await reader.read();
       if (done) break;
       length += value.length;
-      if (length > limit) throw tooLarge();
+      if (length > limit) throw tooLarge(limit);
       chunks.push(value);
     }
   } catch (cause) {
@@ -73,10 +68,48 @@ export async function readBody(c: ApiContext, limit: number): Promise<Bytes> {
   return out;
 }
 
+/**
+ * The whole body from the socket.
+ *
+ * @param declared Content-Length
+ * @param read undefined where it is longer; rejects where the client breaks off
+ * @throws {ApiProblem} 413 as soon as it is known, 400 where the client breaks off
+ */
+export async function limitedBody(
+  declared: string | undefined,
+  read: (limit: number) => Promise<Bytes | undefined> | undefined,
+  limit: number,
+): Promise<Bytes> {
+  if (declared !== undefined && Number(declared) > limit) throw tooLarge(limit);
+  let bytes: Bytes | undefined;
+  try {
+    bytes = await read(limit);
+  } catch (cause) {
+    throw new ApiProblem(400, "body_incomplete", "the body broke off", { cause });
+  }
+  if (bytes === undefined) throw tooLarge(limit);
+  return bytes;
+}
+
+function tooLarge(limit: number): ApiProblem {
+  return new ApiProblem(413, "body_too_large", `the body may have ${limit} bytes at most`, {
+    headers: { Connection: "close" },
+  });
+}
+
+/** The context as the direct lane's handlers take it. */
+export function directRequest(c: ApiContext): DirectRequest {
+  return { header: (name) => c.req.header(name), readBody: (limit) => readBody(c, limit) };
+}
+
 /** @throws {ApiProblem} 415 for anything but JSON; an absent Content-Type passes. */
 export function requireJson(c: ApiContext): void {
-  const type = c.req.header("content-type");
-  if (type === undefined) return;
+  requireJsonType(c.req.header("content-type"));
+}
+
+/** @throws {ApiProblem} as requireJson */
+export function requireJsonType(type: string | undefined): void {
+  if (type === undefined || type === "application/json") return;
   const media = type.split(";", 1)[0]?.trim().toLowerCase();
   if (media !== "application/json") {
     throw new ApiProblem(415, "unsupported_media_type", "the body must be application/json", {

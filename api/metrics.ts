@@ -4,10 +4,14 @@ type Labels = Readonly<Record<string, string>>;
 
 export interface Counter {
   add(labels?: Labels, value?: number): void;
+  /** Adds one to a series whose labels are worded once. */
+  of(labels: Labels): () => void;
 }
 
 export interface Histogram {
   observe(value: number, labels?: Labels): void;
+  /** As `observe` with these labels, which are worded once. */
+  of(labels: Labels): (value: number) => void;
 }
 
 export interface MetricSample {
@@ -62,12 +66,16 @@ export function createMetrics(): Metrics {
         help,
         lines: (full) => Array.from(series, ([labels, value]) => `${full}${labels} ${value}`),
       });
+      const addTo = (key: string, value: number) => {
+        const before = series.get(key);
+        if (before === undefined && series.size >= MAX_SERIES) return;
+        series.set(key, (before ?? 0) + value);
+      };
       return {
-        add(labels = {}, value = 1) {
+        add: (labels = {}, value = 1) => addTo(labelText(labels), value),
+        of(labels) {
           const key = labelText(labels);
-          const before = series.get(key);
-          if (before === undefined && series.size >= MAX_SERIES) return;
-          series.set(key, (before ?? 0) + value);
+          return () => addTo(key, 1);
         },
       };
     },
@@ -89,20 +97,24 @@ export function createMetrics(): Metrics {
             `${full}_count${labelText(labels)} ${count}`,
           ]),
       });
+      const observeIn = (key: string, labels: Labels, value: number) => {
+        let entry = series.get(key);
+        if (entry === undefined) {
+          if (series.size >= MAX_SERIES) return;
+          entry = { labels, counts: buckets.map(() => 0), sum: 0, count: 0 };
+          series.set(key, entry);
+        }
+        entry.count++;
+        entry.sum += value;
+        for (let i = 0; i < buckets.length; i++) {
+          if (value <= (buckets[i] ?? 0)) entry.counts[i] = (entry.counts[i] ?? 0) + 1;
+        }
+      };
       return {
-        observe(value, labels = {}) {
+        observe: (value, labels = {}) => observeIn(labelText(labels), labels, value),
+        of(labels) {
           const key = labelText(labels);
-          let entry = series.get(key);
-          if (entry === undefined) {
-            if (series.size >= MAX_SERIES) return;
-            entry = { labels, counts: buckets.map(() => 0), sum: 0, count: 0 };
-            series.set(key, entry);
-          }
-          entry.count++;
-          entry.sum += value;
-          for (let i = 0; i < buckets.length; i++) {
-            if (value <= (buckets[i] ?? 0)) entry.counts[i] = (entry.counts[i] ?? 0) + 1;
-          }
+          return (value) => observeIn(key, labels, value);
         },
       };
     },

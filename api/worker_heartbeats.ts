@@ -11,7 +11,7 @@ import {
   type WorkerRecord,
   type WorkerSession,
 } from "./worker_records.ts";
-import type { WorkerRoster } from "./worker_roster.ts";
+import type { FoundSession, WorkerRoster } from "./worker_roster.ts";
 import { issueSession, MAX_ATTEMPTS, standing } from "./worker_session_issue.ts";
 import { shownBy, type WorkerStatusWriter } from "./worker_status.ts";
 import type { Acknowledgement } from "./worker_types.ts";
@@ -33,8 +33,13 @@ export function createWorkerHeartbeats(
   const { store, clock, sessionTtlMs } = options;
 
   /** Once for each request: rate, node, signature, sequence. @throws {ApiProblem} */
-  function accept(sessionToken: string, nodeId: string, beat: SignedBeat | undefined): void {
-    const { entry } = roster.session(sessionToken, clock());
+  function accept(
+    sessionToken: string,
+    nodeId: string,
+    beat: SignedBeat | undefined,
+  ): FoundSession {
+    const found = roster.session(sessionToken, clock());
+    const { entry, digest } = found;
     const wait = entry.beats.take();
     if (wait !== undefined) {
       throw new ApiProblem(429, "too_many_heartbeats", "this session beats too often", {
@@ -46,7 +51,8 @@ export function createWorkerHeartbeats(
         field: "node_id",
       });
     }
-    acceptBeat(entry, beat);
+    acceptBeat(entry, beat === undefined ? undefined : { ...beat, tokenDigest: digest });
+    return found;
   }
 
   /**
@@ -99,10 +105,10 @@ export function createWorkerHeartbeats(
   return {
     async heartbeat(sessionToken, request, beat) {
       const nodeId = request.node_id;
-      accept(sessionToken, nodeId, beat);
+      const accepted = accept(sessionToken, nodeId, beat);
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const now = clock();
-        const { entry, session } = roster.session(sessionToken, now);
+        const { entry, session } = roster.again(accepted, now);
         const activated = entry.record.state === "active"
           ? undefined
           : changeState(entry.record, "active", now);
@@ -136,10 +142,10 @@ export function createWorkerHeartbeats(
     },
 
     async leave(sessionToken, nodeId, beat) {
-      accept(sessionToken, nodeId, beat);
+      const accepted = accept(sessionToken, nodeId, beat);
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const now = clock();
-        const { entry } = roster.session(sessionToken, now);
+        const { entry } = roster.again(accepted, now);
         const { session: _, ...rest } = entry.record;
         const record = { ...changeState(rest, "lost", now), refusal: "the worker left" };
         if (await roster.write(entry, record)) return;

@@ -26,6 +26,8 @@ const HEARTBEAT_RATE = { perSecond: 2, burst: 20 } as const;
 export interface FoundSession {
   readonly entry: Entry;
   readonly session: WorkerSession;
+  /** SHA-256 of the token, hex. */
+  readonly digest: string;
 }
 
 /** Made by `openRoster`; shared by the parts of the worker service. */
@@ -65,12 +67,27 @@ export class WorkerRoster {
     const entry = found === undefined ? undefined : this.#entries.get(found.nodeId);
     if (found === undefined || entry === undefined) return undefined;
     const session = sessionsOf(entry.record).find(({ hash }) => hash === found.hash);
-    return session === undefined ? undefined : { entry, session };
+    return session === undefined ? undefined : { entry, session, digest: found.digest };
   }
 
   /** @throws {ApiProblem} 401 with what is wrong about the session. */
   session(sessionToken: string, now: number): FoundSession {
-    const found = this.find(sessionToken);
+    return this.#live(this.find(sessionToken), now);
+  }
+
+  /** The same session as it stands now. @throws {ApiProblem} as `session` */
+  again({ entry, session, digest }: FoundSession, now: number): FoundSession {
+    const current = this.#entries.get(entry.record.node_id);
+    const still = current === undefined
+      ? undefined
+      : sessionsOf(current.record).find(({ hash }) => hash === session.hash);
+    const found = current === undefined || still === undefined
+      ? undefined
+      : { entry: current, session: still, digest };
+    return this.#live(found, now);
+  }
+
+  #live(found: FoundSession | undefined, now: number): FoundSession {
     if (found === undefined) {
       throw sessionRefused(
         "session_unknown",

@@ -1,6 +1,7 @@
 /** `GET /health`: the first implementation's fields, each telling what is so. */
 import type { Hono } from "@hono/hono";
 import type { ApiDeps } from "../deps.ts";
+import type { DirectHandler } from "../direct.ts";
 import { type ApiEnv, methodNotAllowed } from "../http.ts";
 
 /** The answer of `/health`. */
@@ -73,6 +74,20 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
     result_write_back: "off",
     problems,
   };
+}
+
+/** For the direct lane. @throws {Error} where the answer is no 200: the app gives it then */
+export function healthHandler(deps: ApiDeps): DirectHandler {
+  return () => {
+    const document = healthDocument(deps);
+    if (document.status === "failed") throw new HealthFailed();
+    return JSON.stringify(document);
+  };
+}
+
+/** The direct lane has no words for this. */
+class HealthFailed extends Error {
+  override readonly name = "HealthFailed";
 }
 
 export function healthRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {

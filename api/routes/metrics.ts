@@ -7,20 +7,36 @@ import { createMetrics, type Metrics } from "../metrics.ts";
 
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** Counts and times every request by what it was for. Streams are timed until they begin. */
-export function countRequests(metrics: Metrics): MiddlewareHandler<ApiEnv> {
+export interface RequestCounts {
+  /** Counts and times every request by what it was for. Streams are timed until they begin. */
+  readonly middleware: MiddlewareHandler<ApiEnv>;
+  /** For good answers that no middleware sees; takes seconds. */
+  direct(method: string, route: string): (seconds: number) => void;
+}
+
+export function countRequests(metrics: Metrics): RequestCounts {
   const requests = metrics.counter("nautilus_http_requests_total", "Requests answered.");
   const durations = metrics.histogram(
     "nautilus_http_request_duration_seconds",
     "Time until the answer was ready.",
     BUCKETS_SECONDS,
   );
-  return async (c, next) => {
-    const start = performance.now();
-    await next();
-    const route = routeOf(c);
-    requests.add({ route, method: methodOf(c), code: String(c.res.status) });
-    durations.observe((performance.now() - start) / 1000, { route });
+  return {
+    async middleware(c, next) {
+      const start = performance.now();
+      await next();
+      const route = routeOf(c);
+      requests.add({ route, method: methodOf(c), code: String(c.res.status) });
+      durations.observe((performance.now() - start) / 1000, { route });
+    },
+    direct(method, route) {
+      const count = requests.of({ route, method, code: "200" });
+      const time = durations.of({ route });
+      return (seconds) => {
+        count();
+        time(seconds);
+      };
+    },
   };
 }
 
@@ -117,13 +133,15 @@ export function registerStateMetrics(metrics: Metrics, deps: ApiDeps): void {
 }
 
 /** One registry for the app; `/metrics` tells no names, keys or tokens. */
-export function metricsRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
+export function metricsRoutes(app: Hono<ApiEnv>, deps: ApiDeps): RequestCounts {
   const metrics = createMetrics();
-  app.use(countRequests(metrics));
+  const counts = countRequests(metrics);
+  app.use(counts.middleware);
   registerStateMetrics(metrics, deps);
   app.get("/metrics", (c) => {
     c.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
     return c.body(metrics.text());
   });
   app.all("/metrics", methodNotAllowed("GET", "HEAD"));
+  return counts;
 }

@@ -8,7 +8,15 @@ import {
   SIGNATURE_HEADER,
 } from "../beat_signature.ts";
 import type { ApiDeps } from "../deps.ts";
-import { type ApiContext, type ApiEnv, methodNotAllowed, readBody, requireJson } from "../http.ts";
+import type { DirectHandler, DirectRequest } from "../direct.ts";
+import {
+  type ApiEnv,
+  directRequest,
+  methodNotAllowed,
+  readBody,
+  requireJson,
+  requireJsonType,
+} from "../http.ts";
 import { OWN_API_PATHS } from "../k8s/own_paths.ts";
 import { createAddressLimit } from "../middleware/address_limit.ts";
 import { ApiProblem } from "../problem.ts";
@@ -47,14 +55,33 @@ export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
       heartbeat_timeout_seconds: Math.floor(registration.heartbeatTimeoutMs / 1000),
     });
   });
+  const heartbeat = heartbeatHandler(deps);
   app.post(OWN_API_PATHS.heartbeat, async (c) => {
+    const answer = await heartbeat(directRequest(c));
+    return c.body(answer, 200, { "Content-Type": "application/json" });
+  });
+  app.post(OWN_API_PATHS.leave, async (c) => {
     requireJson(c);
-    const token = sessionToken(c);
+    const token = sessionToken(c.req.header(TOKEN_HEADER));
     const body = await readBody(c, deps.limits.bodyBytes);
+    const { node_id: nodeId } = decodeBody(LeaveRequest, body);
+    await deps.workers.leave(token, nodeId, signedBy(directRequest(c), "leave", token, body));
+    deps.log.info("worker {node_id} left", { node_id: nodeId, request_id: c.get("requestId") });
+    return c.json({ status: "left", node_id: nodeId });
+  });
+  app.all(OWN_API_PATHS.registerWorker, methodNotAllowed("POST"));
+}
+
+/** `POST /api/v1/nodes/heartbeat`, for the app and for the direct lane. */
+export function heartbeatHandler(deps: Pick<ApiDeps, "workers" | "limits">): DirectHandler {
+  return async (incoming) => {
+    requireJsonType(incoming.header("content-type"));
+    const token = sessionToken(incoming.header(TOKEN_HEADER));
+    const body = await incoming.readBody(deps.limits.bodyBytes);
     const request = decodeBody(HeartbeatRequest, body);
-    const beat = signedBy(c, "heartbeat", token, body);
+    const beat = signedBy(incoming, "heartbeat", token, body);
     const { receivedAtMs, renewed } = await deps.workers.heartbeat(token, request, beat);
-    return c.json({
+    return JSON.stringify({
       status: "acknowledged",
       timestamp: Math.floor(receivedAtMs / 1000),
       ...(renewed === undefined ? {} : {
@@ -62,17 +89,7 @@ export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
         session_expires_at: Math.floor(renewed.expiresAtMs / 1000),
       }),
     });
-  });
-  app.post(OWN_API_PATHS.leave, async (c) => {
-    requireJson(c);
-    const token = sessionToken(c);
-    const body = await readBody(c, deps.limits.bodyBytes);
-    const { node_id: nodeId } = decodeBody(LeaveRequest, body);
-    await deps.workers.leave(token, nodeId, signedBy(c, "leave", token, body));
-    deps.log.info("worker {node_id} left", { node_id: nodeId, request_id: c.get("requestId") });
-    return c.json({ status: "left", node_id: nodeId });
-  });
-  app.all(OWN_API_PATHS.registerWorker, methodNotAllowed("POST"));
+  };
 }
 
 /** By proof, or by the bare id where the master takes that. */
@@ -101,8 +118,7 @@ function register(deps: ApiDeps, request: RegisterWorkerRequest): Promise<Regist
   });
 }
 
-function sessionToken(c: ApiContext): string {
-  const token = c.req.header(TOKEN_HEADER);
+function sessionToken(token: string | undefined): string {
   if (token !== undefined) return token;
   throw new ApiProblem(401, "session_missing", "the header X-Seal-Token is missing", {
     hint: "it takes the session_token that register-worker answered with",
@@ -110,8 +126,8 @@ function sessionToken(c: ApiContext): string {
   });
 }
 
-function signedBy(c: ApiContext, purpose: BeatPurpose, token: string, body: Bytes) {
-  return readBeat(c.req.header(SEQUENCE_HEADER), c.req.header(SIGNATURE_HEADER), {
+function signedBy(request: DirectRequest, purpose: BeatPurpose, token: string, body: Bytes) {
+  return readBeat(request.header(SEQUENCE_HEADER), request.header(SIGNATURE_HEADER), {
     purpose,
     sessionToken: token,
     body,
