@@ -141,6 +141,9 @@ export async function runWorker(name: string): Promise<void> {
     case "nautilus-device":
       (await import("./backends/ffi/device_worker.ts")).runDeviceWorker(self);
       return;
+    case "nautilus-sgx":
+      (await import("./backends/ffi/sgx_worker.ts")).runSgxWorker(self);
+      return;
     case "nautilus-plugin":
       (await import("./backends/ffi/plugin_worker.ts")).runPluginWorker(self);
       return;

@@ -7,6 +7,7 @@ import {
   mountFuse,
 } from "../../tests/fakes/fuse/server.ts";
 import { type FakeGramine, makeGramine } from "../../tests/fakes/sgx/gramine.ts";
+import { spawnWorker } from "../../tests/fakes/worker_entry.ts";
 import { appraiseIntel } from "../../tests/pki/intel_appraise.ts";
 import { TEST_NOW, testPki } from "../../tests/pki/intel_platform.ts";
 import { BackendError } from "../errors.ts";
@@ -18,7 +19,8 @@ import { createSgxFactory } from "./backend.ts";
 const why = fuseUnavailable();
 const MRENCLAVE = "01".repeat(32);
 const random = (length: number): Bytes => crypto.getRandomValues(new Uint8Array(length));
-const factory = () => createSgxFactory({ host: createProbeHost(), random, clock: Date.now });
+const factory = () =>
+  createSgxFactory({ host: createProbeHost(), spawnWorker, random, clock: Date.now });
 
 backendSuite("SGX inside Gramine", async () => {
   const { root } = await testPki();

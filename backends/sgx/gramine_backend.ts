@@ -7,8 +7,8 @@ import { createCachedAttester } from "../evidence_cache.ts";
 import type { Attester, Bytes, Sealer, SealPolicy, TeeBackend } from "../mod.ts";
 import { createSealer } from "../sealer.ts";
 import { importSealingKey, type SealingKey } from "../sealing.ts";
-import { decodeSgxQuote } from "./abi.ts";
 import type { GramineAttestation } from "./gramine.ts";
+import { checkedSgxQuote } from "./quote.ts";
 
 /** MRSIGNER ‖ ISVPRODID ‖ ISVSVN (little-endian): all that Gramine's signer key hangs on. */
 function signerIdentity(report: EnclaveReport): Bytes {
@@ -18,16 +18,6 @@ function signerIdentity(report: EnclaveReport): Bytes {
   view.setUint16(32, report.isvProdId, true);
   view.setUint16(34, report.isvSvn, true);
   return out;
-}
-
-/** @throws {BackendError} `malformed` for what is no quote, or carries other report data. */
-export function checkedSgxQuote(bytes: Bytes, reportData: Bytes): EnclaveReport {
-  const { report } = decodeSgxQuote(bytes);
-  if (report.reportData.toHex() === reportData.toHex()) return report;
-  throw new BackendError("malformed", "the quote carries other report data than was asked for", {
-    kind: "SGX",
-    hint: "nothing else in the enclave should write /dev/attestation/user_report_data",
-  });
 }
 
 export class GramineBackend implements TeeBackend {

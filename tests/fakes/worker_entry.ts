@@ -2,6 +2,7 @@
 import { DEVICE_WORKER, runDeviceWorker } from "../../backends/ffi/device_worker.ts";
 import { PLUGIN_WORKER, runPluginWorker } from "../../backends/ffi/plugin_worker.ts";
 import { runTeecWorker, TEEC_WORKER } from "../../backends/ffi/teec_worker.ts";
+import { runSgxWorker, SGX_WORKER } from "../../backends/ffi/sgx_worker.ts";
 
 /** Starts a Worker as the program would. */
 export function spawnWorker(name: string): Worker {
@@ -11,5 +12,6 @@ export function spawnWorker(name: string): Worker {
 if ("DedicatedWorkerGlobalScope" in globalThis) {
   if (self.name === DEVICE_WORKER) runDeviceWorker(self);
   if (self.name === PLUGIN_WORKER) runPluginWorker(self);
+  if (self.name === SGX_WORKER) runSgxWorker(self);
   if (self.name === TEEC_WORKER) runTeecWorker(self);
 }

@@ -21,6 +21,7 @@ import { makeAmdTestPki } from "../fakes/sev_snp/pki.ts";
 import { compilerUnavailable } from "../fakes/c_program.ts";
 import { buildSamplePlugin } from "../fakes/plugin/build.ts";
 import { makeGramine } from "../fakes/sgx/gramine.ts";
+import { makeSgxMachine, sgxSubstituteUnavailable } from "../fakes/sgx/helper.ts";
 import { makeTd } from "../fakes/tdx/guest.ts";
 import { appraiseIntel } from "../pki/intel_appraise.ts";
 import { testPki } from "../pki/intel_platform.ts";
@@ -290,5 +291,56 @@ Deno.test({
       ...["serve", "--tls-listen", "127.0.0.1:0", ...sample(1, 1)],
     );
     assertEquals(genuine, 3, stderr);
+  },
+});
+
+const noSubstitute = await sgxSubstituteUnavailable();
+
+Deno.test({
+  name: "serve boots with an SGX key helper under a test root, and on no other processor" +
+    (noSubstitute === undefined ? "" : ` (skipped: ${noSubstitute})`),
+  ignore: noSubstitute !== undefined,
+  fn: async () => {
+    const { root } = await testPki();
+    await using host = await makeFakeHost();
+    const lib = "usr/lib/x86_64-linux-gnu";
+    const files = [
+      ...["dev/sgx_enclave", `${lib}/libsgx_urts.so.2`, `${lib}/libsgx_dcap_ql.so.1`],
+      ...["usr/lib/nautilus/libnautilus_sgx.so", "usr/lib/nautilus/nautilus_enclave.signed.so"],
+    ];
+    for (const file of files) {
+      const path = `${host.folder}/root/${file}`;
+      await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+      await Deno.writeTextFile(path, "");
+    }
+    const world = async (processor: number, program: number): Promise<World> => {
+      const folder = `${host.folder}/${processor}`;
+      await Deno.mkdir(folder, { recursive: true });
+      const machine = await makeSgxMachine(folder, processor);
+      const enclave = await machine.enclave({ program });
+      return {
+        root: `${host.folder}/root`,
+        configs: { SGX: { attestation: `${folder}/none`, enclave, ...machine.paths } },
+        roots: { intel: root.toBase64() },
+      };
+    };
+    const same = await world(1, 1);
+    const first = await host.serve(same, "--no-recovery");
+    await first.put("kept", "by the helper");
+    await first.stop();
+    const again = await host.serve(same);
+    assertEquals(await again.get("kept"), "by the helper");
+    await again.stop();
+    for (
+      const [other, says] of [
+        [await world(2, 1), "sealed with key"],
+        [await world(1, 2), "running measurement is"],
+      ] as const
+    ) {
+      const { code, stderr } = await host.run(other, "serve", "--tls-listen", "127.0.0.1:0");
+      assertEquals(code, 3, stderr);
+      assertStringIncludes(stderr, says);
+    }
+    await vendorsRootRefuses(host, same);
   },
 });

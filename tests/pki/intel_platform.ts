@@ -68,11 +68,25 @@ export const DEFAULT_SPEC: Omit<PlatformSpec, "tee" | "quoteVersion" | "bodyType
   pckDates: {},
 };
 
+/** The pieces of a version 3 quote that do not depend on who is quoted. */
+export interface QuotingParts {
+  /** 48 bytes. */
+  readonly header: Bytes;
+  /** Signs header and report body; DER of PKCS #8. */
+  readonly attestationKey: Bytes;
+  /** 64 bytes, x then y. */
+  readonly attestationXy: Bytes;
+  /** What stands behind the attestation key: the QE's report, its signature, the PCK chain. */
+  readonly certified: Bytes;
+}
+
 export interface Platform {
   readonly pki: IntelPki;
   readonly quote: Bytes;
   /** PEM chain inside the quote. */
   readonly pckChain: Bytes;
+  /** What a quoting enclave of this platform brings to its quotes. */
+  readonly quoting: QuotingParts;
   /** What a relying party would be given. */
   readonly endorsements: readonly Endorsement[];
   readonly parts: {
@@ -238,14 +252,31 @@ async function certified(
   );
 }
 
-async function makeQuote(spec: PlatformSpec, pki: IntelPki, pckChain: Bytes): Promise<Bytes> {
-  const attestation = await makeKey();
+async function quotingParts(
+  spec: PlatformSpec,
+  attestation: KeyPair,
+  certifiedBytes: Bytes,
+): Promise<QuotingParts> {
+  return {
+    header: header(spec),
+    attestationKey: new Uint8Array(
+      await crypto.subtle.exportKey("pkcs8", attestation.privateKey),
+    ),
+    attestationXy: attestation.xy,
+    certified: certifiedBytes,
+  };
+}
+
+async function makeQuote(
+  spec: PlatformSpec,
+  attestation: KeyPair,
+  inner: Bytes,
+): Promise<Bytes> {
   const body = spec.bodyType === 1 ? enclaveReport(spec.body) : tdReport(spec.bodyType, spec.body);
   const descriptor = spec.quoteVersion === 5
     ? concat(u16(spec.bodyType), u32(body.length))
     : new Uint8Array();
   const signed = concat(header(spec), descriptor, body);
-  const inner = await certified(spec, pki, attestation, pckChain);
   const data = concat(
     await sign(attestation, signed),
     attestation.xy,
@@ -319,11 +350,14 @@ export async function makePlatform(
     spec.qeIdentity(qeIdentityJson(spec)),
   );
   const tcbSigningChain = pemChain(made.tcbSigning, made.root);
+  const attestation = await makeKey();
+  const inner = await certified(spec, made, attestation, pckChain);
   const parts = { tcbInfo, qeIdentity, tcbSigningChain, rootCrl, pckCrl };
   return {
     pki: made,
-    quote: await makeQuote(spec, made, pckChain),
+    quote: await makeQuote(spec, attestation, inner),
     pckChain,
+    quoting: await quotingParts(spec, attestation, inner),
     endorsements: Object.entries(parts).map(([type, data]) => ({ type, data })),
     parts,
   };

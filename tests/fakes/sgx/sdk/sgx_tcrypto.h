@@ -1,0 +1,1 @@
+#include "sgx_sdk.h"
