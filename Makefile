@@ -2,7 +2,7 @@
 DENO := tools/deno.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-compile move-test bench build demo ok fmt clean
+.PHONY: help run dev test test-compile test-optee move-test bench build demo ok fmt clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: ## Run every test
 
 test-compile: ## Build form (a) with DENORT_BIN and run the integration tests on it
 	@$(DENO) run --quiet --frozen -A tools/test_compile.ts $(ARGS)
+
+test-optee: ## The TrustZone backend on real OP-TEE in QEMU (opt-in; downloads Debian packages)
+	@$(DENO) run --quiet --frozen -A tests/optee/main.ts
 
 move-test: ## Build and test the on-chain package (SUI_FRAMEWORK=folder; says so without)
 	@$(DENO) run --quiet --frozen -A sui/move/run_tests.ts
