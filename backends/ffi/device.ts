@@ -39,6 +39,8 @@ export async function openIoctlDevice(
   options: {
     readonly kind: TeeType;
     readonly path: string;
+    /** A library in the place of glibc; see tests/fakes/ioctl. */
+    readonly libc?: string | undefined;
     readonly spawnWorker: SpawnWorker;
   },
 ): Promise<IoctlDevice> {
@@ -50,7 +52,7 @@ export async function openIoctlDevice(
   });
   let errno: number;
   try {
-    errno = (await channel.send({ type: "open", path })).result.errno;
+    errno = (await channel.send({ type: "open", path, libc: options.libc })).result.errno;
   } catch (error) {
     channel.abort();
     throw error;

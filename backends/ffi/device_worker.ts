@@ -11,7 +11,7 @@ export const DEVICE_WORKER = "nautilus-device";
 
 /** To the Worker. Buffers are transferred, so that a secret is in one place at a time. */
 export type DeviceRequest =
-  | { readonly type: "open"; readonly path: string }
+  | { readonly type: "open"; readonly path: string; readonly libc: string | undefined }
   | {
     readonly type: "ioctl";
     readonly request: number;
@@ -32,7 +32,7 @@ export function runDeviceWorker(scope: object): void {
   let fd = -1;
 
   function perform(request: DeviceRequest): CallResult {
-    libc ??= openLibc();
+    libc ??= openLibc(request.type === "open" ? request.libc : undefined);
     switch (request.type) {
       case "open": {
         if (fd >= 0) throw new Error("the device is open already");

@@ -48,9 +48,12 @@ export interface Libc extends Disposable {
   ): CallResult;
 }
 
-/** @throws {Error} where there is no glibc. */
-export function openLibc(): Libc {
-  const library = Deno.dlopen("libc.so.6", SYMBOLS);
+/**
+ * @param path of a library with these functions; glibc unless told
+ * @throws {Error} where it cannot be loaded
+ */
+export function openLibc(path = "libc.so.6"): Libc {
+  const library = Deno.dlopen(path, SYMBOLS);
   const { symbols } = library;
 
   function result(value: number): CallResult {

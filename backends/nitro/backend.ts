@@ -44,6 +44,8 @@ export interface NitroBackendDeps {
 
 const ConfigSchema = v.strictObject({
   device: v.optional(v.pipe(v.string(), v.startsWith("/")), NSM_DEVICE),
+  /** A library in the place of glibc, for machines that cannot mount a fake device. */
+  libc: v.optional(v.pipe(v.string(), v.startsWith("/"))),
 });
 
 class NitroBackend implements TeeBackend {
@@ -104,9 +106,11 @@ export function createNitroFactory(deps: NitroBackendDeps): BackendFactory {
     probe: () => probeNitro(deps.host),
     async open(config) {
       const decoded = decodeBackendConfig("NITRO", ConfigSchema, config ?? {});
-      const path = decoded.device;
+      const { device: path, libc } = decoded;
       const { spawnWorker, clock } = deps;
-      const device = createNsmDevice(await openIoctlDevice({ kind: "NITRO", path, spawnWorker }));
+      const device = createNsmDevice(
+        await openIoctlDevice({ kind: "NITRO", path, libc, spawnWorker }),
+      );
       try {
         const { data } = await device.describePcr(0);
         return new NitroBackend(device, data, clock);

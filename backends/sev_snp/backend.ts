@@ -68,6 +68,8 @@ export interface SevSnpBackendDeps {
 export interface SevSnpConfig {
   /** The guest device. */
   readonly device: string;
+  /** A library in the place of glibc, for machines that cannot mount a fake device. */
+  readonly libc: string | undefined;
   /** The folder `report` of configfs-tsm. */
   readonly tsm: string;
   /** Where reports come from. `auto`: configfs-tsm where it is there, else the device. */
@@ -84,6 +86,7 @@ export interface SevSnpConfig {
 
 const ConfigSchema = v.strictObject({
   device: v.optional(v.pipe(v.string(), v.startsWith("/")), SEV_GUEST_DEVICE),
+  libc: v.optional(v.pipe(v.string(), v.startsWith("/"))),
   tsm: v.optional(v.pipe(v.string(), v.startsWith("/")), TSM_REPORT_PATH),
   reports: v.optional(v.picklist(["auto", "tsm", "ioctl"]), "auto"),
   vmpl: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(3))),
@@ -92,7 +95,7 @@ const ConfigSchema = v.strictObject({
 
 function decodeConfig(config: unknown): SevSnpConfig {
   const decoded = decodeBackendConfig("SEV", ConfigSchema, config ?? {});
-  return { ...decoded, vmpl: decoded.vmpl };
+  return { ...decoded, vmpl: decoded.vmpl, libc: decoded.libc };
 }
 
 type ReportSource = (userData: Bytes) => Promise<SnpGuestReport>;
@@ -273,6 +276,7 @@ export function createSevSnpFactory(deps: SevSnpBackendDeps): BackendFactory {
         await openIoctlDevice({
           kind: "SEV",
           path: checked.device,
+          libc: checked.libc,
           spawnWorker: deps.spawnWorker,
         }),
       );

@@ -6,6 +6,7 @@ import {
   fuseUnavailable,
   mountFuse,
 } from "../../tests/fakes/fuse/server.ts";
+import { serveSubstitute, substituteUnavailable } from "../../tests/fakes/ioctl/server.ts";
 import { makeSevGuest } from "../../tests/fakes/sev_snp/device.ts";
 import {
   type FakeFirmware,
@@ -59,7 +60,38 @@ function folder(firmware: FakeFirmware): FakeDirectory {
   };
 }
 
-function suite(name: string, reports: "ioctl" | "tsm", guest: GuestSpec): void {
+/** Where the devices are: below a FUSE mount, or behind a library in the place of libc. */
+interface Devices extends AsyncDisposable {
+  readonly path: string;
+  readonly libc?: string;
+  /** Of the device in the folder of a machine. */
+  readonly name: string;
+}
+
+const byFuse = async (root: FakeDirectory): Promise<Devices> => {
+  const mount = await mountFuse(root);
+  const dispose = () => mount[Symbol.asyncDispose]();
+  return { path: mount.path, name: "/sev-guest", [Symbol.asyncDispose]: dispose };
+};
+
+const bySubstitute = async (root: FakeDirectory): Promise<Devices> => {
+  const files = [...root.entries].flatMap(([name, machine]) => {
+    const file = machine.type === "directory" ? machine.entries.get("sev-guest") : undefined;
+    return file?.type === "file" ? [[name, file] as const] : [];
+  });
+  const devices = await serveSubstitute(Object.fromEntries(files));
+  const { path, libc } = devices;
+  const dispose = () => devices[Symbol.asyncDispose]();
+  return { path, libc, name: "", [Symbol.asyncDispose]: dispose };
+};
+
+function suite(
+  name: string,
+  reports: "ioctl" | "tsm",
+  guest: GuestSpec,
+  make: (root: FakeDirectory) => Promise<Devices>,
+  why: string | undefined,
+): void {
   const trustIdBlock = guest !== PLAIN_GUEST;
   backendSuite(name, async () => {
     const testPki = await (pki ??= makeAmdTestPki(now));
@@ -74,7 +106,7 @@ function suite(name: string, reports: "ioctl" | "tsm", guest: GuestSpec): void {
         root.entries.set(`${device}-${program}`, folder(firmware));
       }
     }
-    const mount = await mountFuse(root);
+    const devices = await make(root);
     const verifier = createSevSnpVerifier({
       signatures: createWebCryptoVerifier(),
       cache: new X509Cache(),
@@ -88,9 +120,10 @@ function suite(name: string, reports: "ioctl" | "tsm", guest: GuestSpec): void {
     });
     return {
       open: ({ device = "this", program = "this" }: OpenOptions = {}) => {
-        const at = `${mount.path}/${device === "this" ? 1 : 2}-${program === "this" ? 1 : 2}`;
+        const at = `${devices.path}/${device === "this" ? 1 : 2}-${program === "this" ? 1 : 2}`;
         return factory.open({
-          device: `${at}/sev-guest`,
+          device: `${at}${devices.name}`,
+          ...(devices.libc === undefined ? {} : { libc: devices.libc }),
           tsm: `${at}/report`,
           reports,
           vmpl: 0,
@@ -106,7 +139,7 @@ function suite(name: string, reports: "ioctl" | "tsm", guest: GuestSpec): void {
           policy: { id: "conformance", digest: "", section: POLICY },
           now,
         }),
-      [Symbol.asyncDispose]: () => mount[Symbol.asyncDispose](),
+      [Symbol.asyncDispose]: () => devices[Symbol.asyncDispose](),
     };
   }, {
     measurementLength: 48,
@@ -116,5 +149,12 @@ function suite(name: string, reports: "ioctl" | "tsm", guest: GuestSpec): void {
   });
 }
 
-suite("SEV-SNP by ioctl", "ioctl", PLAIN_GUEST);
-suite("SEV-SNP by configfs-tsm, with an ID block", "tsm", WITH_ID_BLOCK);
+suite("SEV-SNP by ioctl", "ioctl", PLAIN_GUEST, byFuse, why);
+suite("SEV-SNP by configfs-tsm, with an ID block", "tsm", WITH_ID_BLOCK, byFuse, why);
+suite(
+  "SEV-SNP by a substitute for libc",
+  "ioctl",
+  PLAIN_GUEST,
+  bySubstitute,
+  await substituteUnavailable(),
+);

@@ -72,6 +72,8 @@ export interface TdxBackendDeps {
 const ConfigSchema = v.strictObject({
   /** The guest device. */
   device: v.optional(v.pipe(v.string(), v.startsWith("/")), TDX_GUEST_DEVICE),
+  /** A library in the place of glibc, for machines that cannot mount a fake device. */
+  libc: v.optional(v.pipe(v.string(), v.startsWith("/"))),
   /** The folder `report` of configfs-tsm. */
   tsm: v.optional(v.pipe(v.string(), v.startsWith("/")), TSM_REPORT_PATH),
   /** The event log that the firmware left, handed along with evidence where it is there. */
@@ -176,9 +178,9 @@ export function createTdxFactory(deps: TdxBackendDeps): BackendFactory {
     probe: () => probeTdx(deps.host),
     async open(config) {
       const decoded = decodeBackendConfig("TDX", ConfigSchema, config ?? {});
-      const { device: path, tsm: tsmPath, eventLog } = decoded;
+      const { device: path, libc, tsm: tsmPath, eventLog } = decoded;
       const { random, spawnWorker, clock } = deps;
-      await using device = await openIoctlDevice({ kind: "TDX", path, spawnWorker });
+      await using device = await openIoctlDevice({ kind: "TDX", path, libc, spawnWorker });
       const { mrTd } = await localReport(device, random(64));
       const tsm = createTsmClient({ kind: "TDX", path: tsmPath, provider: "tdx_guest", random });
       return new TdxBackend({ mrTd, tsm, eventLog, clock });
