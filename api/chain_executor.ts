@@ -59,8 +59,11 @@ export type ApplyOutcome =
 /** What the listener of sui/events.ts is given: where the cursor rests, and what applies an event. */
 export interface ChainExecutor {
   readonly cursorStore: CursorStore;
-  /** Resolves when the event's effect is durable. Throws only what a retry may heal. */
-  apply(delivery: ChainDelivery): Promise<ApplyOutcome>;
+  /**
+   * Resolves when the event's effect is durable. Throws only what a retry may heal.
+   * @param skip a request is noted as passed over instead: it may have been executed before
+   */
+  apply(delivery: ChainDelivery, skip?: boolean): Promise<ApplyOutcome>;
   /** The stored result of an event; undefined where there is none. */
   result(dedupeKey: string): Promise<EventResult | undefined>;
   /**
@@ -201,10 +204,12 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
       return found.flat().sort((a, b) => a.revision - b.revision)
         .map(({ event, value }) => decodeResult(event, value));
     },
-    async apply(delivery) {
+    async apply(delivery, skip = false) {
       const { event } = delivery;
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        let effect = await effectOf(event);
+        let effect = skip && event.kind === "k8s_request"
+          ? skippedEffect(event.request)
+          : await effectOf(event);
         let done: Awaited<ReturnType<typeof commit>>;
         try {
           done = await commit(delivery, effect);
@@ -250,12 +255,27 @@ function cursorMoved(): Error {
   );
 }
 
-async function requestEffect(k8s: K8sService, request: K8sRequestFromChain): Promise<Effect> {
-  const base = {
-    kind: "k8s_request" as const,
+function requestBase(
+  request: K8sRequestFromChain,
+): Pick<EventResult, "kind" | "requester" | "requestId"> {
+  return {
+    kind: "k8s_request",
     requester: request.requester,
     ...(request.requestId === undefined ? {} : { requestId: request.requestId }),
   };
+}
+
+function skippedEffect(request: K8sRequestFromChain): Effect {
+  return nothing({
+    ...requestBase(request),
+    success: false,
+    code: 409,
+    reason: "passed over after a restore: it may have been executed before; look, and ask again",
+  });
+}
+
+async function requestEffect(k8s: K8sService, request: K8sRequestFromChain): Promise<Effect> {
+  const base = requestBase(request);
   let planned: Planned;
   try {
     planned = await k8s.plan(requestFromChain(request, await k8s.kinds.current()));

@@ -27,12 +27,26 @@ const CODE = {
 export function decodeJson(bytes: Uint8Array, maxDepth = MAX_JSON_DEPTH): unknown {
   const text = decodeUtf8(bytes);
   scan(text, maxDepth);
+  let value: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    return value;
+    value = JSON.parse(text);
   } catch (cause) {
     throw new ApiProblem(400, "invalid_json", "the body is not a JSON document", { cause });
   }
+  if (MAY_OVERFLOW.test(text)) requireFinite(value);
+  return value;
+}
+
+/** What a number that does not fit looks like: three digits of exponent, or very many digits. */
+const MAY_OVERFLOW = /\d[eE]\+?\d{3}|\d{300}/;
+
+/** JSON.parse reads `1e999` as infinity, which would be written as null. @throws {ApiProblem} 400 */
+function requireFinite(value: unknown): void {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw new ApiProblem(400, "invalid_json", "the body holds a number that is too large");
+  }
+  if (typeof value !== "object" || value === null) return;
+  for (const item of Array.isArray(value) ? value : Object.values(value)) requireFinite(item);
 }
 
 /** @throws {ApiProblem} 400 `invalid_utf8`, also for a byte order mark. */

@@ -25,7 +25,7 @@ spec:
 Deno.test("kubectl works unmodified: create, apply, get, patch, label, scale, watch, wait, delete", async () => {
   if (!await hasKubectl()) return;
   await using api = await testApi();
-  await using kubectl = await openKubectl(api);
+  await using kubectl = await openKubectl(api, { KUBE_EDITOR: "sed -i s/nginx:2/nginx:3/" });
   const { run, command } = kubectl;
 
   assertMatch(await run("version"), /Server Version: v1\.\d+\.\d+\+nautilus/);
@@ -52,6 +52,8 @@ Deno.test("kubectl works unmodified: create, apply, get, patch, label, scale, wa
   );
   const image = "get deploy d -o jsonpath={.spec.template.spec.containers[0].image}";
   assertEquals(await run(image), "nginx:2");
+  assertEquals(await run("edit deploy d"), "deployment.apps/d edited");
+  assertEquals(await run(image), "nginx:3");
   assertEquals(await run("label pod web tier=front"), "pod/web labeled");
   assertEquals(await run("annotate pod web note=x"), "pod/web annotated");
   assertEquals(await run(`patch pod web -p {"spec":{"nodeName":"n1"}}`), "pod/web patched");
@@ -71,7 +73,11 @@ Deno.test("kubectl works unmodified: create, apply, get, patch, label, scale, wa
     await run("wait --for=jsonpath={.status.phase}=Pending pod/web --timeout=10s"),
     "pod/web condition met",
   );
-  assertEquals(await run("delete pod web"), `pod "web" deleted`);
+  assertEquals(await run("delete pod web --cascade=foreground"), `pod "web" deleted`);
+  assertEquals(
+    await run("delete deploy d --cascade=orphan --dry-run=server"),
+    `deployment.apps "d" deleted (server dry run)`,
+  );
   assertEquals(await run("delete namespace team"), `namespace "team" deleted`);
   assertMatch(await run("get all"), /deployment.apps\/d/);
   const { value } = await seen.read();

@@ -118,9 +118,14 @@ async function planReplacement(
   const { name, namespace } = request;
   const submitted = decode(context, body);
   const given = submitted.metadata;
-  if (given.name !== undefined && given.name !== null && given.name !== name) {
-    throw nameMismatch(given.name, name);
+  const named = given.name ?? "";
+  if (named === "") {
+    throw new StatusError(
+      "BadRequest",
+      `the name of the object (${name} based on URL) was undeterminable: name must be provided`,
+    );
   }
+  if (named !== name) throw nameMismatch(named, name);
   placeIn(resource, request, given.namespace ?? "");
   const expected = given.resourceVersion ?? "";
   if (expected !== "" && expected !== String(current.revision)) {

@@ -5,6 +5,7 @@ import type { KeyValue } from "../../store/mod.ts";
 import type { JsonSchema } from "./crd/json_schema.ts";
 import { applyDefaults, prune } from "./crd/prune.ts";
 import { invalidObject } from "./field_errors.ts";
+import { isRecord } from "./plain.ts";
 import { isLabelValue, isQualifiedName } from "./names.ts";
 import { apiVersionOf, type ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
@@ -102,7 +103,7 @@ const MAX_ANNOTATION_BYTES = 256 * 1024;
 
 /** @throws {StatusError} BadRequest naming the field; Invalid for labels and annotations. */
 export function decodeSubmitted(value: unknown, resource: ResourceDefinition): SubmittedObject {
-  const result = v.safeParse(submittedObject, value, { abortEarly: true });
+  const result = v.safeParse(submittedObject, typed(value, resource), { abortEarly: true });
   if (!result.success) {
     const [issue] = result.issues;
     const field = v.getDotPath(issue) ?? "";
@@ -126,6 +127,23 @@ export function decodeSubmitted(value: unknown, resource: ResourceDefinition): S
   }
   checkMeta(object.metadata, resource);
   return object;
+}
+
+/** With what the path says where the document leaves it out; a custom object must say it itself. */
+function typed(value: unknown, resource: ResourceDefinition): unknown {
+  if (!isRecord(value)) return value;
+  const lacks = (field: string) =>
+    value[field] === undefined || value[field] === null || value[field] === "";
+  if (!lacks("kind") && !lacks("apiVersion")) return value;
+  if (resource.custom !== undefined) {
+    const field = lacks("kind") ? "Kind" : "apiVersion";
+    throw new StatusError("BadRequest", `Object '${field}' is missing`);
+  }
+  return {
+    ...value,
+    ...(lacks("apiVersion") ? { apiVersion: apiVersionOf(resource) } : {}),
+    ...(lacks("kind") ? { kind: resource.kind } : {}),
+  };
 }
 
 function checkMeta(meta: SubmittedObject["metadata"], resource: ResourceDefinition): void {

@@ -142,7 +142,6 @@ Deno.test("create refuses a second object, a missing namespace, bad names and mi
     configMap("x", { metadata: { name: "x", nonsense: true } }),
     configMap("x", { metadata: { name: 5 } }),
     configMap("x", { metadata: "x" }),
-    { metadata: { name: "x" } },
     [],
     null,
     "[",

@@ -14,9 +14,10 @@ import type { K8sRequest } from "../k8s/request.ts";
 import { decodeProtobufObject } from "../k8s/protobuf.ts";
 import type { KindSchemas } from "../k8s/schema.ts";
 import { StatusError } from "../k8s/status.ts";
-import { type IncludeObject, tableOf } from "../k8s/table.ts";
+import { tableOf } from "../k8s/table.ts";
 import { auditedAct } from "../middleware/audit.ts";
 import { requireUser } from "../middleware/authenticate.ts";
+import { answerForm, metadataListOf, metadataOf } from "./kubernetes_accept.ts";
 import {
   booleanParameter,
   fieldManager,
@@ -127,8 +128,10 @@ async function resource(
     ...(subresource === undefined ? {} : { subresource }),
   };
   const isRead = verb === "get" || verb === "list";
-  const table = isRead ? wantedTable(c) : undefined;
-  if (isRead && subresource === undefined && booleanParameter(c, "watch")) {
+  const isWatch = isRead && subresource === undefined && booleanParameter(c, "watch");
+  // Events of a watch are single objects, whatever it watches.
+  const form = answerForm(c, verb === "list" && !isWatch);
+  if (isWatch) {
     if (booleanParameter(c, "sendInitialEvents")) {
       throw invalid(definition, name, "sendInitialEvents", "Forbidden: not supported here");
     }
@@ -138,7 +141,7 @@ async function resource(
       timeoutSeconds: timeoutSeconds === undefined || timeoutSeconds === 0
         ? DEFAULT_WATCH_SECONDS
         : timeoutSeconds,
-      table,
+      form,
       until: untilSessionEnds(user, deps),
     });
   }
@@ -148,12 +151,18 @@ async function resource(
     options: verb === "list" || verb === "deletecollection" ? listQuery(c) : writeQuery(c),
     ...await requestBody(c, verb, deps.k8s.schemas),
   });
-  if (table !== undefined && (outcome.kind === "list" || outcome.kind === "object")) {
+  if (form.kind === "metadata") {
+    if (outcome.kind === "list") return c.json(metadataListOf(outcome));
+    if (outcome.kind === "object") return c.json(metadataOf(outcome.object), outcome.code);
+  }
+  if (form.kind === "table" && (outcome.kind === "list" || outcome.kind === "object")) {
     const items = outcome.kind === "list" ? outcome.items : [outcome.object];
     const metadata = outcome.kind === "list"
       ? listMeta(outcome)
       : { resourceVersion: String(outcome.object.revision) };
-    return c.json(tableOf(definition, items, metadata, table, deps.clock()));
+    const now = deps.clock();
+    const code = outcome.kind === "list" ? 200 : outcome.code;
+    return c.json(tableOf(definition, items, metadata, form.include, now), code);
   }
   c.header("Content-Type", "application/json");
   return c.body(encodeOutcome(outcome), outcome.code);
@@ -164,20 +173,6 @@ function untilSessionEnds(user: User, deps: ApiDeps) {
   if (!user.groups.includes(NODE_GROUP)) return undefined;
   const nodeId = user.name.slice("system:node:".length);
   return (ended: () => void) => deps.workers.onSessionEnd(nodeId, ended);
-}
-
-/** Whether the first thing that the client accepts is a Table, and which objects it wants in it. */
-function wantedTable(c: ApiContext): IncludeObject | undefined {
-  for (const part of (c.req.header("accept") ?? "").split(",")) {
-    const [media, ...parameters] = part.split(";").map((piece) => piece.trim().toLowerCase());
-    if (media === "application/json" && parameters.includes("as=table")) {
-      if (!parameters.includes("v=v1") || !parameters.includes("g=meta.k8s.io")) continue;
-      const include = c.req.query("includeObject");
-      return include === "None" || include === "Object" ? include : "Metadata";
-    }
-    if (media === "application/json" || media === "*/*" || media === "") return undefined;
-  }
-  return undefined;
 }
 
 async function requestBody(

@@ -4,16 +4,15 @@ import type { ApiContext } from "../http.ts";
 import type { StoredObject } from "../k8s/objects.ts";
 import { apiVersionOf } from "../k8s/resources.ts";
 import { StatusError } from "../k8s/status.ts";
-import type { IncludeObject } from "../k8s/table.ts";
 import { tableOf } from "../k8s/table.ts";
 import type { K8sWatch, K8sWatchEvent } from "../k8s/watch.ts";
 import { ApiProblem } from "../problem.ts";
+import { type AnswerForm, metadataOf } from "./kubernetes_accept.ts";
 
 export interface WatchAnswer {
   readonly bookmarks: boolean;
   readonly timeoutSeconds: number;
-  /** Set where the client wants tables. */
-  readonly table: IncludeObject | undefined;
+  readonly form: AnswerForm;
   /** Calls back when the watcher may not watch any longer; returns how to stop listening. */
   readonly until?: ((ended: () => void) => () => void) | undefined;
 }
@@ -137,11 +136,19 @@ function encoder(watch: K8sWatch, answer: WatchAnswer, clock: () => number) {
     return out;
   };
   const document = (value: unknown) => text.encode(JSON.stringify(value));
-  const { table } = answer;
-  const object = (item: StoredObject) =>
-    table === undefined ? item.json() : document(
-      tableOf(resource, [item], { resourceVersion: String(item.revision) }, table, clock()),
-    );
+  const { form } = answer;
+  const table = (items: readonly StoredObject[], metadata: Record<string, unknown>) =>
+    tableOf(resource, items, metadata, form.kind === "table" ? form.include : "None", clock());
+  const object = (item: StoredObject) => {
+    switch (form.kind) {
+      case "object":
+        return item.json();
+      case "table":
+        return document(table([item], { resourceVersion: String(item.revision) }));
+      case "metadata":
+        return document(metadataOf(item));
+    }
+  };
   return {
     events(events: readonly K8sWatchEvent[]): Uint8Array<ArrayBuffer> {
       const lines = events.map((event) => line(event.type, object(event.object)));
@@ -160,9 +167,11 @@ function encoder(watch: K8sWatch, answer: WatchAnswer, clock: () => number) {
       return line(
         "BOOKMARK",
         document(
-          table === undefined
-            ? { kind: resource.kind, apiVersion: apiVersionOf(resource), metadata }
-            : tableOf(resource, [], metadata, table, clock()),
+          form.kind === "table"
+            ? table([], metadata)
+            : form.kind === "metadata"
+            ? { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata }
+            : { kind: resource.kind, apiVersion: apiVersionOf(resource), metadata },
         ),
       );
     },

@@ -28,8 +28,11 @@ export async function hasKubectl(): Promise<boolean> {
   }
 }
 
-/** A listener for `api`, and kubectl as its admin. */
-export async function openKubectl(api: TestApi): Promise<Kubectl> {
+/** A listener for `api`, and kubectl as its admin. @param env further variables of kubectl. */
+export async function openKubectl(
+  api: TestApi,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Kubectl> {
   api.time.now = Date.now();
   const tls = await openTlsIdentity({
     store: api.store,
@@ -62,7 +65,7 @@ export async function openKubectl(api: TestApi): Promise<Kubectl> {
   const command = (args: readonly string[], stdin: "piped" | "null" = "null") =>
     new Deno.Command("kubectl", {
       args: [...args],
-      env: { KUBECONFIG: `${home}/config`, HOME: home },
+      env: { ...env, KUBECONFIG: `${home}/config`, HOME: home },
       stdin,
       stdout: "piped",
       stderr: "piped",
