@@ -49,6 +49,7 @@ interface Watcher {
   cancel(): Promise<void>;
 }
 interface WatchBuilder {
+  key(key: string): this;
   prefix(prefix: string): this;
   startRevision(revision: string): this;
   create(): Promise<Watcher>;
