@@ -68,6 +68,14 @@ export const AdminRevokeRequest = v.strictObject({
   ),
 });
 
+export const AdminResealRequest = v.strictObject({
+  /** The successor's, as its evidence names it. */
+  measurement: v.pipe(
+    v.string(),
+    v.regex(/^(?:[0-9a-f]{2}){16,64}$/, "must be a measurement: lower-case hex, 16 to 64 bytes"),
+  ),
+});
+
 /** Records of one answer of `/api/v1/audit`. */
 export const MAX_AUDIT_PAGE = 1_000;
 

@@ -52,6 +52,8 @@ export interface NodeAttestorOptions {
   /** 16 bytes, drawn at this start. */
   readonly bootId: Bytes;
   readonly storeHead: () => StoreHead;
+  /** Measurements, hex, that may open the store after an upgrade; none unless given. */
+  readonly successors?: () => readonly string[];
   readonly clock: Clock;
   /** Evidence without a nonce is kept this long; the node re-attests hourly. */
   readonly reattestAfterMs: number;
@@ -105,6 +107,7 @@ export function createNodeAttestor(options: NodeAttestorOptions): NodeAttestor {
       const evidence =
         await (nonce === undefined ? noncelessEvidence(configDigest) : attest(nonce, configDigest));
       const head = options.storeHead();
+      const successors = options.successors?.() ?? [];
       const measurement = tee.measurement.toHex();
       const timestamp = Math.floor(clock() / 1000);
       const statement: SignedStatement = {
@@ -121,6 +124,7 @@ export function createNodeAttestor(options: NodeAttestorOptions): NodeAttestor {
         security_level: tee.securityLevel,
         covers: tee.covers,
         measurement,
+        ...(successors.length === 0 ? {} : { successors }),
         timestamp,
       };
       const signed = new TextEncoder().encode(JSON.stringify(statement));

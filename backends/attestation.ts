@@ -94,6 +94,11 @@ export interface SignedStatement {
   readonly security_level: SecurityLevel;
   readonly covers: Covers;
   readonly measurement: string;
+  /**
+   * Measurements, hex, of programs that an admin authorised to open this store after an upgrade.
+   * Absent where there is none.
+   */
+  readonly successors?: readonly string[];
   /** Seconds since the epoch. */
   readonly timestamp: number;
 }

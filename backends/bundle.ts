@@ -281,6 +281,27 @@ function checkIdentity(
     "the policy does not list this incarnation of the store",
   );
   listed("enclave_id", node.enclaveIds, enclaveId(identity), "the policy does not list this node");
+  checkSuccessors(statement, node.successors, list);
+}
+
+/** Who may open the store next is as good as who has it now. */
+function checkSuccessors(
+  { successors = [] }: SignedStatement,
+  accepted: "any" | readonly string[],
+  list: CheckList,
+): void {
+  if (successors.length === 0) return;
+  const unknown = successors.filter((one) => accepted !== "any" && !accepts(accepted, one));
+  if (unknown.length === 0) list.pass("successors", successors.join(", "));
+  else {
+    list.missing(
+      "successors",
+      "successor_authorized",
+      `an admin authorised ${unknown.join(", ")} to open this store next; the policy does not ` +
+        "list it under node.successors",
+      true,
+    );
+  }
 }
 
 function checkEvidence(
@@ -321,6 +342,7 @@ function nodeClaims(statement: SignedStatement, identity: Bytes): Record<string,
     store_id: statement.store_id,
     incarnation: statement.incarnation,
     store_head: statement.store_head,
+    successors: statement.successors ?? [],
     timestamp: statement.timestamp,
   };
 }

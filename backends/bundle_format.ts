@@ -50,6 +50,9 @@ const StatementSchema: v.GenericSchema<SignedStatement> = v.strictObject({
     sequence: v.pipe(v.string(), v.regex(/^(?:0|[1-9][0-9]{0,19})$/)),
     digest: hexText,
   }),
+  successors: v.exactOptional(
+    v.pipe(v.array(v.pipe(hexText, v.maxLength(128))), v.minLength(1), v.maxLength(16)),
+  ),
   ...shared,
 });
 

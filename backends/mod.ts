@@ -71,6 +71,12 @@ export interface Sealer {
    * `malformed`, each saying what was expected and what was found.
    */
   unseal(blob: SealedBlob, aad: Bytes): Promise<Bytes>;
+  /**
+   * Seals under policy `measurement` to another program on this device: what a planned upgrade needs.
+   * Undefined where the hardware makes keys for the running measurement alone (SGX, SEV-SNP).
+   * @throws {BackendError} `malformed`: no measurement of this kind
+   */
+  sealFor?(plaintext: Bytes, measurement: Bytes, aad: Bytes): Promise<SealedBlob>;
 }
 
 /** Endorsement handed along with evidence, such as a VCEK certificate (DER). */

@@ -36,6 +36,8 @@ export interface KeySource {
   derive(policy: SealPolicy): Promise<DerivedKey>;
   /** The key for a blob with these parameters. @throws {BackendError} `malformed` parameters. */
   rederive(policy: SealPolicy, parameters: Bytes): Promise<SealingKey>;
+  /** The key that another program would derive here under policy `measurement`, where that can be told. */
+  deriveFor?(measurement: Bytes): Promise<DerivedKey>;
   /** What, besides code and machine, changes the key; ends the refusal of a foreign blob. */
   readonly foreignHint: string;
   readonly random: (length: number) => Bytes;
@@ -60,7 +62,34 @@ export function createSealer(source: KeySource): Sealer {
     );
   }
 
+  async function sealFor(
+    deriveFor: NonNullable<KeySource["deriveFor"]>,
+    plaintext: Bytes,
+    measurement: Bytes,
+    aad: Bytes,
+  ): Promise<SealedBlob> {
+    source.assertOpen();
+    const { value: own } = await source.identity("measurement");
+    if (measurement.length !== own.length) {
+      throw new BackendError(
+        "malformed",
+        `a measurement of ${measurement.length} bytes; one of ${kind} has ${own.length}`,
+        { kind },
+      );
+    }
+    const { key, parameters } = await deriveFor(measurement);
+    const about = { kind, policy: "measurement", sealedTo: measurement, parameters } as const;
+    const blob = await sealWithKey(key, about, plaintext, aad, source.random);
+    source.assertOpen();
+    return blob;
+  }
+
+  const { deriveFor } = source;
   return {
+    ...(deriveFor === undefined ? {} : {
+      sealFor: (plaintext: Bytes, measurement: Bytes, aad: Bytes) =>
+        sealFor(deriveFor, plaintext, measurement, aad),
+    }),
     policies: Object.freeze([...source.policies]),
 
     async seal(plaintext: Bytes, policy: SealPolicy, aad: Bytes): Promise<SealedBlob> {

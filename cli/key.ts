@@ -9,6 +9,7 @@ type Action = (io: CommandIo) => Promise<ExitCode>;
 const ACTIONS: Readonly<Record<string, () => Promise<Action>>> = {
   status: async () => (await import("./key_status.ts")).keyStatus,
   rotate: async () => (await import("./key_rotate.ts")).keyRotate,
+  reseal: async () => (await import("./key_reseal.ts")).keyReseal,
   "recovery-init": async () => (await import("./recovery_init.ts")).recoveryInit,
   "recovery-request": async () => (await import("./recovery_request.ts")).recoveryRequest,
   rewrap: async () => (await import("./recovery_rewrap.ts")).recoveryRewrap,
@@ -21,6 +22,7 @@ export const key: Command = {
   usage: [
     "Usage: nautilus key status [--json] [--master URL --key FILE TRUST] [SETTINGS]",
     "       nautilus key rotate [--detach] [--master URL --key FILE TRUST] [SETTINGS]",
+    "       nautilus key reseal --measurement HEX | --withdraw [--master URL --key FILE TRUST] [SETTINGS]",
     "       nautilus key recovery-init --out DIR",
     "       nautilus key recovery-request --out FILE [SETTINGS]",
     "       nautilus key rewrap --request FILE --key FILE --policy POLICY --out FILE",
@@ -32,6 +34,8 @@ export const key: Command = {
     "rotate            running master: a new data key; every record is sealed anew under it while the",
     "                  master works, then the former keys are destroyed. Interrupting the command",
     "                  ends nothing, nor does a restart of the master",
+    "reseal            running master, before an upgrade: the build with this measurement may open the",
+    "                  store next, on this machine, and then this one no more. The attestation says so",
     "recovery-init     operator, offline: makes recovery.key (0600; never on a master's machine)",
     "                  and recovery.pub (for --recovery-key), prints the fingerprint",
     "recovery-request  new host, the data directory in place: evidence of its TEE, bound to a key",

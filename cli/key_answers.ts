@@ -16,7 +16,9 @@ export type RotationAnswer = v.InferOutput<typeof ROTATION>;
 const WRAP = v.variant("type", [
   v.object({ type: v.literal("sealer"), policy: v.string() }),
   v.object({ type: v.literal("recovery"), recipient: v.string() }),
+  v.object({ type: v.literal("successor"), measurement: v.string() }),
 ]);
+type Wrap = v.InferOutput<typeof WRAP>;
 
 export const KEYS = v.object({
   store_id: v.string(),
@@ -41,12 +43,7 @@ export function keysText(keys: KeysAnswer): string {
   return [
     `store            ${keys.store_id}`,
     `key ring         version ${keys.key_ring_version}`,
-    ...keys.wraps.map((wrap) =>
-      "KEK wrapped by   " +
-      (wrap.type === "sealer"
-        ? `the TEE's sealer, policy ${wrap.policy}`
-        : `recovery key ${wrap.recipient}`)
-    ),
+    ...keys.wraps.map((wrap) => `KEK wrapped by   ${wrapText(wrap)}`),
     ...(isRecoverable
       ? []
       : ["recovery         none: without this TEE the store cannot be opened again"]),
@@ -63,6 +60,17 @@ export function keysText(keys: KeysAnswer): string {
     }`,
     "",
   ].join("\n");
+}
+
+function wrapText(wrap: Wrap): string {
+  switch (wrap.type) {
+    case "sealer":
+      return `the TEE's sealer, policy ${wrap.policy}`;
+    case "recovery":
+      return `recovery key ${wrap.recipient}`;
+    case "successor":
+      return `SUCCESSOR: program ${wrap.measurement} may open the store next`;
+  }
 }
 
 /** "records 1200 of 5000 (24 %), 12.5 MiB, 8.1 MiB/s, about 7 s left" */

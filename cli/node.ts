@@ -191,6 +191,10 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
       incarnation: store.incarnation,
       bootId: systemRandom(16),
       storeHead: () => store.head(),
+      successors: () =>
+        store.keyStatus().wraps.flatMap((wrap) =>
+          wrap.type === "successor" ? [wrap.measurement] : []
+        ),
       clock: Date.now,
       reattestAfterMs: REATTEST_AFTER_MS,
     });

@@ -9,6 +9,7 @@ export type StoreErrorCode =
   | "head_mismatch"
   | "rollback" // an anchor has seen more than the log shows, or is gone
   | "anchor_conflict" // somebody else advanced the anchor: a second master, or a fork
+  | "successor_unsupported" // the TEE cannot seal to another program, or need not
   | "no_recovery_key" // a backup that nobody could restore
   | "backup_altered" // cut, altered, or of another store
   | "newer_store" // a restore would throw away what the backup does not have

@@ -15,7 +15,7 @@ import { readU53, writeU53 } from "./record.ts";
 const LAYOUT = 1;
 const INCARNATION_BYTES = 50;
 
-const REASONS = ["create", "open", "renew", "restore", "recover", "rotate"] as const;
+const REASONS = ["create", "open", "renew", "restore", "recover", "rotate", "reseal"] as const;
 export type IncarnationReason = typeof REASONS[number];
 
 export interface IncarnationRecord {

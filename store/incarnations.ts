@@ -5,6 +5,7 @@ import { encodeIncarnation, type IncarnationReason } from "./incarnation.ts";
 import type { LiveIncarnation } from "./loader.ts";
 import { ID_BYTES, RECORD_KIND } from "./record.ts";
 import type { RecordSealer } from "./record_sealer.ts";
+import type { Restoration } from "./types.ts";
 
 /** So many of the newest are kept in the log. */
 const KEPT = 64;
@@ -31,6 +32,14 @@ export class Incarnations {
     this.#live = [...options.live];
     this.#clock = options.clock;
     this.#random = options.random;
+  }
+
+  /** The newest one that began because the store came back from elsewhere. */
+  restoration(): Restoration | undefined {
+    for (const { reason, incarnation, timeMs } of this.#live.toReversed()) {
+      if (reason === "restore" || reason === "recover") return { reason, incarnation, timeMs };
+    }
+    return undefined;
   }
 
   /** Draws the next incarnation, under a data key. Its record must go into this place. */

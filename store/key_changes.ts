@@ -1,5 +1,5 @@
 /** The keyring of an open store: what it shows, the secrets under it, and every change of it. */
-import type { Bytes } from "../backends/mod.ts";
+import type { Bytes, Sealer } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
 import type { Commits } from "./commits.ts";
 import { addDataKey, type ChangedKeyring, dataKeyUses, dropRetiredDataKeys } from "./data_keys.ts";
@@ -7,7 +7,9 @@ import type { IncarnationReason } from "./incarnation.ts";
 import type { Incarnations } from "./incarnations.ts";
 import { deriveKey } from "./kdf.ts";
 import { addRecoveryWrap, type Keyring, wipeKeyring } from "./keyring.ts";
+import type { KeyringWrap } from "./keyring_format.ts";
 import type { RecordSealer } from "./record_sealer.ts";
+import { withoutSuccessor, withSuccessor } from "./successor.ts";
 import type { KeyStatus, SecretPurpose } from "./types.ts";
 import type { Place, Writer } from "./writer.ts";
 
@@ -23,6 +25,8 @@ export interface KeyChangesParts {
   readonly keyring: Keyring;
   readonly aead: AeadProvider;
   readonly random: (length: number) => Bytes;
+  /** What the KEK is sealed by. */
+  readonly tee: Sealer | undefined;
   readonly sealer: RecordSealer;
   readonly incarnations: Incarnations;
   readonly writer: Writer;
@@ -79,11 +83,7 @@ export class KeyChanges {
     const uses = this.#uses();
     return {
       keyringVersion: body.version,
-      wraps: body.wraps.map((wrap) =>
-        wrap.type === "sealer"
-          ? { type: wrap.type, policy: wrap.policy }
-          : { type: wrap.type, recipient: wrap.recipient }
-      ),
+      wraps: body.wraps.map(shownWrap),
       deks: body.deks.map(({ id, state }) => ({ id, state, uses: uses.get(id)! })),
       dataKeyLimit,
       recordKey: { uses: sealer.uses, limit: recordKeyLimit },
@@ -93,6 +93,21 @@ export class KeyChanges {
   /** One more recovery key, durably. */
   addRecoveryKey(publicKey: Bytes): Promise<void> {
     return this.#change(() => addRecoveryWrap(this.#keyring, publicKey));
+  }
+
+  /** @throws {StoreError} `successor_unsupported`; {BackendError} `malformed` */
+  async authorizeSuccessor(measurement: Bytes): Promise<void> {
+    // Asked before it is in the writer's hands: what the TEE refuses is no failure of the store.
+    await withSuccessor(this.#keyring, this.#parts.tee, measurement);
+    await this.#change(() => withSuccessor(this.#keyring, this.#parts.tee, measurement));
+  }
+
+  async withdrawSuccessor(): Promise<boolean> {
+    const isThere = (): boolean =>
+      this.#keyring.body.wraps.some(({ type }) => type === "successor");
+    if (!isThere()) return false;
+    await this.#change(() => withoutSuccessor(this.#keyring));
+    return true;
   }
 
   /** Before the record key has sealed too much, the next incarnation begins. One at a time. */
@@ -154,10 +169,15 @@ export class KeyChanges {
     wipeKeyring(this.#keyring);
   }
 
-  async #change(make: () => ChangedKeyring | Promise<ChangedKeyring>): Promise<void> {
+  /** @param make undefined: there is nothing to change any more */
+  async #change(
+    make: () => ChangedKeyring | undefined | Promise<ChangedKeyring | undefined>,
+  ): Promise<void> {
     await this.#submit(async (place, publish, reject) => {
-      const keyring = this.#take(await make());
-      return this.#parts.commits.of(place, { keyring, publish, reject });
+      const next = await make();
+      const { commits } = this.#parts;
+      if (next === undefined) return commits.of(place, { publish, reject });
+      return commits.of(place, { keyring: this.#take(next), publish, reject });
     });
   }
 
@@ -191,5 +211,16 @@ export class KeyChanges {
 
   #uses(): ReadonlyMap<number, number> {
     return dataKeyUses(this.#keyring.body.deks, this.#parts.writer.head);
+  }
+}
+
+function shownWrap(wrap: KeyringWrap): KeyStatus["wraps"][number] {
+  switch (wrap.type) {
+    case "sealer":
+      return { type: wrap.type, policy: wrap.policy };
+    case "recovery":
+      return { type: wrap.type, recipient: wrap.recipient };
+    case "successor":
+      return { type: wrap.type, measurement: wrap.measurement };
   }
 }

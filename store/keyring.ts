@@ -32,6 +32,11 @@ export interface Keyring {
   readonly activeDek: number;
 }
 
+export interface OpenedKeyring extends Keyring {
+  /** It opened because an admin of the program before authorised this one. */
+  readonly isSuccessor: boolean;
+}
+
 export interface KeyringDeps {
   readonly aead: AeadProvider;
   /** Undefined: the TEE has no sealing key. */
@@ -114,7 +119,7 @@ export async function addRecoveryWrap(
   return { keyring: next, bytes: sealKeyring(next) };
 }
 
-async function wrapsBySealer(
+export async function wrapsBySealer(
   sealer: Sealer | undefined,
   policy: SealPolicy,
   kek: Bytes,
@@ -135,11 +140,11 @@ export function sealKeyring(keyring: Pick<Keyring, "body" | "kek" | "storeId">):
  * @throws {StoreError} `keyring_altered`, or `keyring_sealed_elsewhere` whose cause says which of
  * measurement and device does not fit
  */
-export async function openKeyring(deps: KeyringDeps, bytes: Bytes): Promise<Keyring> {
+export async function openKeyring(deps: KeyringDeps, bytes: Bytes): Promise<OpenedKeyring> {
   const encoded = decodeKeyring(bytes);
   const storeId = Uint8Array.fromHex(encoded.body.store_id);
-  const kek = await unwrapKek(deps.sealer, encoded.body, storeId);
-  return await unlockKeyring(deps, bytes, kek);
+  const { kek, isSuccessor } = await unwrapKek(deps.sealer, encoded.body, storeId);
+  return { ...await unlockKeyring(deps, bytes, kek), isSuccessor };
 }
 
 /** Checks and unwraps the rest with a KEK that is already there (recovery). */
@@ -186,8 +191,10 @@ async function unwrapKek(
   sealer: Sealer | undefined,
   body: KeyringBody,
   storeId: Bytes,
-): Promise<Bytes> {
-  const sealed = body.wraps.filter((wrap) => wrap.type === "sealer");
+): Promise<{ readonly kek: Bytes; readonly isSuccessor: boolean }> {
+  const sealed = (["sealer", "successor"] as const).flatMap((type) =>
+    body.wraps.filter((wrap) => wrap.type === type)
+  );
   if (sealer === undefined || sealed.length === 0) {
     throw new StoreError(
       "keyring_sealed_elsewhere",
@@ -199,8 +206,10 @@ async function unwrapKek(
   }
   const refusals: unknown[] = [];
   for (const wrap of sealed) {
+    if (wrap.type === "recovery") continue;
     try {
-      return await sealer.unseal(Uint8Array.fromBase64(wrap.blob), kekAad(storeId));
+      const kek = await sealer.unseal(Uint8Array.fromBase64(wrap.blob), kekAad(storeId));
+      return { kek, isSuccessor: wrap.type === "successor" };
     } catch (error) {
       if (!(error instanceof BackendError)) throw error;
       refusals.push(error);

@@ -28,6 +28,13 @@ const RECOVERY_WRAP = v.strictObject({
   ciphertext: BASE64,
 });
 
+/** To another program on this device, which an admin authorised to open the store after an upgrade. */
+const SUCCESSOR_WRAP = v.strictObject({
+  type: v.literal("successor"),
+  measurement: v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){16,64}$/)),
+  blob: BASE64,
+});
+
 const DEK = v.strictObject({
   id: U32,
   state: v.picklist(["active", "retired"]),
@@ -50,7 +57,7 @@ const BODY = v.strictObject({
   /** Salt of the secrets that recovery renews. */
   generation: HEX_32,
   wraps: v.pipe(
-    v.array(v.variant("type", [SEALER_WRAP, RECOVERY_WRAP])),
+    v.array(v.variant("type", [SEALER_WRAP, RECOVERY_WRAP, SUCCESSOR_WRAP])),
     v.minLength(1),
     v.maxLength(64),
   ),
@@ -61,6 +68,7 @@ export type KeyringBody = v.InferOutput<typeof BODY>;
 export type KeyringWrap = KeyringBody["wraps"][number];
 export type KeyringDek = KeyringBody["deks"][number];
 export type SealerWrap = v.InferOutput<typeof SEALER_WRAP>;
+export type SuccessorWrap = v.InferOutput<typeof SUCCESSOR_WRAP>;
 export type RecoveryWrap = v.InferOutput<typeof RECOVERY_WRAP>;
 
 const MAC_BYTES = 32;

@@ -27,6 +27,7 @@ import { type Pacer, systemPacer } from "./pacer.ts";
 import { ID_BYTES, RESTORE_HINT } from "./record.ts";
 import { RecordSealer } from "./record_sealer.ts";
 import { SealedStore } from "./store.ts";
+import { inheritKeyring } from "./successor.ts";
 import type { Store } from "./types.ts";
 import { verifyRecords } from "./verify.ts";
 
@@ -114,6 +115,7 @@ async function openParts(options: StoreOptions): Promise<SealedStore> {
     }
     const made = await createKeyring(options, options.sealPolicy, options.recoveryKeys);
     return await assemble(options, made.keyring, {
+      reason: "create",
       head: emptyHead(),
       headHash: new Uint8Array(32),
       keyringVersion: made.keyring.body.version,
@@ -127,11 +129,14 @@ async function openParts(options: StoreOptions): Promise<SealedStore> {
   }
   const opened = options.recover === undefined
     ? await openKeyring({ aead, random, sealer: options.sealer }, start.keyring)
-    : await unlockKeyring({ aead }, start.keyring, options.recover.kek.slice());
+    : { ...await unlockKeyring({ aead }, start.keyring, options.recover.kek.slice()) };
   const version = opened.body.version;
-  const renewed = options.recover === undefined
-    ? undefined
-    : await renewKeyring(options, options.sealPolicy, opened);
+  const inherits = "isSuccessor" in opened && opened.isSuccessor && options.readOnly !== true;
+  const renewed = options.recover !== undefined
+    ? await renewKeyring(options, options.sealPolicy, opened)
+    : inherits
+    ? await inheritKeyring(opened, options.sealer, options.sealPolicy)
+    : undefined;
   const keyring = renewed?.keyring ?? opened;
   if (start.head === undefined) {
     wipeKeyring(keyring);
@@ -140,6 +145,7 @@ async function openParts(options: StoreOptions): Promise<SealedStore> {
     });
   }
   return await assemble(options, keyring, {
+    reason: options.recover !== undefined ? "recover" : inherits ? "reseal" : "open",
     head: start.head,
     headHash: new Uint8Array(sha256(start.head)),
     keyringVersion: version,
@@ -151,6 +157,7 @@ async function assemble(
   options: StoreOptions,
   keyring: Keyring,
   start: {
+    readonly reason: "create" | "open" | "recover" | "reseal";
     /** A record to open, or the state of an empty store. */
     readonly head: Bytes | Head;
     readonly headHash: Bytes;
@@ -216,6 +223,7 @@ async function assemble(
       readOnly,
       maxInFlight: options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT,
       random,
+      tee: options.sealer,
       pacer: options.pacer ?? systemPacer,
       recordKeyLimit: options.recordKeyLimit ?? DEFAULT_RECORD_KEY_LIMIT,
       dataKeyLimit: options.dataKeyLimit ?? DEFAULT_DATA_KEY_LIMIT,
@@ -224,7 +232,7 @@ async function assemble(
       freshness,
     });
     if (!verified) store.verifyBehind();
-    if (!readOnly) await store.begin(reason(options, start.head));
+    if (!readOnly) await store.begin(start.reason);
     return store;
   } catch (error) {
     sealer.close();
@@ -233,11 +241,6 @@ async function assemble(
     wipeKeyring(keyring);
     throw error;
   }
-}
-
-function reason(options: StoreOptions, head: Bytes | Head): "create" | "open" | "recover" {
-  if (!(head instanceof Uint8Array)) return "create";
-  return options.recover === undefined ? "open" : "recover";
 }
 
 async function isFull(options: StoreOptions): Promise<boolean> {

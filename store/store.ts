@@ -1,5 +1,5 @@
 /** The store: the seam of mod.ts over index, writer, reader and watches. */
-import type { Bytes } from "../backends/mod.ts";
+import type { Bytes, Sealer } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
 import { backupStream } from "./backup.ts";
 import { fromBinaryString } from "./bytes.ts";
@@ -29,6 +29,7 @@ import type {
   KeyStatus,
   RangeRequest,
   RangeResponse,
+  Restoration,
   RotationStatus,
   SecretPurpose,
   Store,
@@ -67,6 +68,8 @@ export interface SealedStoreParts {
   readonly readOnly: boolean;
   readonly maxInFlight: number;
   readonly random: (length: number) => Bytes;
+  /** Where the KEK is sealed; undefined where the TEE has no sealing key. */
+  readonly tee: Sealer | undefined;
   readonly pacer: Pacer;
   readonly recordKeyLimit: number;
   readonly dataKeyLimit: number;
@@ -254,6 +257,10 @@ export class SealedStore implements Store {
     };
   }
 
+  restoration(): Restoration | undefined {
+    return this.#parts.incarnations.restoration();
+  }
+
   async sizeBytes(): Promise<number> {
     this.#check();
     return (await this.#parts.log.size()).bytes;
@@ -265,8 +272,20 @@ export class SealedStore implements Store {
     await this.#keys.addRecoveryKey(publicKey);
   }
 
+  async authorizeSuccessor(measurement: Bytes): Promise<void> {
+    this.#check();
+    this.#checkWritable();
+    await this.#keys.authorizeSuccessor(measurement);
+  }
+
+  async withdrawSuccessor(): Promise<boolean> {
+    this.#check();
+    this.#checkWritable();
+    return await this.#keys.withdrawSuccessor();
+  }
+
   /** Begins the new incarnation in the log; openStore awaits it. */
-  async begin(reason: "create" | "open" | "recover"): Promise<void> {
+  async begin(reason: "create" | "open" | "recover" | "reseal"): Promise<void> {
     const { freshness, newKeyring } = this.#parts;
     this.#writer.anchor = { counter: freshness.nextCounter(), by: freshness.by };
     await this.#keys.beginIncarnation(reason, newKeyring);

@@ -168,6 +168,8 @@ export interface Store extends AsyncDisposable {
   /** Set when a write failed or the disk was caught lying: from then on every call throws this. */
   readonly failure: StoreError | undefined;
   stats(): StoreStats;
+  /** The newest restore or recovery that the log still names (64 openings long at least). */
+  restoration(): Restoration | undefined;
   /** Bytes of the log on its medium. */
   sizeBytes(): Promise<number>;
   /** Wraps the KEK to one more recovery public key (32 bytes, X25519), durably. */
@@ -187,8 +189,26 @@ export interface Store extends AsyncDisposable {
    * when the new key is in use, durably.
    */
   rotateKeys(): Promise<RotationStatus>;
+  /**
+   * Lets one other program on this device open the store, by its measurement: for a planned upgrade.
+   * Its first opening seals the store to itself and to this program no more. One at a time: another
+   * one takes its place. Durable when it resolves.
+   * @throws {StoreError} `successor_unsupported`, `invalid_request`; {BackendError} `malformed`
+   */
+  authorizeSuccessor(measurement: Bytes): Promise<void>;
+  /** False where none was authorised. A copy of the directory made before still holds it. */
+  withdrawSuccessor(): Promise<boolean>;
   /** Resolves when no rotation is under way. @throws {StoreError} where the store stopped */
   rotationFinished(): Promise<void>;
+}
+
+/** That the store came back from a backup, or on another TEE: what it knew last may be older than the world. */
+export interface Restoration {
+  readonly reason: "restore" | "recover";
+  /** 16 bytes: the one that it began. */
+  readonly incarnation: Bytes;
+  /** Milliseconds since the epoch, by the clock of the machine it came back on. */
+  readonly timeMs: number;
 }
 
 /** What a backup came to. */
@@ -225,6 +245,8 @@ export interface KeyStatus {
     | { readonly type: "sealer"; readonly policy: "measurement" | "signer" }
     /** SHA-256 of the recovery public key, hex. */
     | { readonly type: "recovery"; readonly recipient: string }
+    /** A program, by its measurement in hex, that may open the store next, and takes it over then. */
+    | { readonly type: "successor"; readonly measurement: string }
   )[];
   readonly deks: readonly {
     readonly id: number;

@@ -12,6 +12,8 @@ export const OWN_API_PATHS = {
   adminRevoke: "/api/v1/admin/revoke",
   adminKeys: "/api/v1/admin/keys",
   adminKeysRotate: "/api/v1/admin/keys/rotate",
+  adminKeysReseal: "/api/v1/admin/keys/reseal",
+  adminKeysWithdraw: "/api/v1/admin/keys/withdraw",
   adminBackup: "/api/v1/admin/backup",
   audit: "/api/v1/audit",
   verify: "/api/v1/verify",

@@ -1,6 +1,11 @@
 /** Our own endpoints as OpenAPI describes them. A test holds this list against the routes. */
 import type * as v from "valibot";
-import { AdminKeyRequest, AdminLoginRequest, AdminRevokeRequest } from "../admin_schemas.ts";
+import {
+  AdminKeyRequest,
+  AdminLoginRequest,
+  AdminResealRequest,
+  AdminRevokeRequest,
+} from "../admin_schemas.ts";
 import { OWN_API_PATHS, REQUESTS_PREFIX } from "../k8s/own_paths.ts";
 import {
   AdmissionChallengeRequest,
@@ -114,6 +119,15 @@ export const ENDPOINTS: readonly Endpoint[] = [
     auth: "admin",
     success: [202],
     refusals: [401, 403, 429, 503],
+  }),
+  post(OWN_API_PATHS.adminKeysReseal, "Authorises one other program to open the store next.", {
+    auth: "admin",
+    body: AdminResealRequest,
+    refusals: [...body, 401, 403, 409, 429, 503],
+  }),
+  post(OWN_API_PATHS.adminKeysWithdraw, "Withdraws the successor's authorisation.", {
+    auth: "admin",
+    refusals: [401, 403, 409, 429, 503],
   }),
   get(OWN_API_PATHS.audit, "What was done, and who was refused.", {
     auth: "admin",

@@ -37,3 +37,23 @@ Deno.test("POST /api/v1/admin/keys/rotate begins a rotation for the admin, and n
   ]);
   assertEquals(acts.at(-1), ["keys.rotate", "begins a rotation"]);
 });
+
+Deno.test("POST /api/v1/admin/keys/reseal says what a TEE cannot do, and what is no measurement", async () => {
+  await using api = await testApi({});
+  const reseal = async (body: unknown, headers: Record<string, string> = ADMIN) => {
+    const answer = await api.app.request(`${KEYS}/reseal`, {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    return [answer.status, (await answer.json()).code];
+  };
+  const measurement = "02".repeat(48);
+  assertEquals(await reseal({ measurement }, {}), [401, "unauthorized"]);
+  // The sealer of these tests makes keys for its own measurement only, as SGX and SEV-SNP do.
+  assertEquals(await reseal({ measurement }), [409, "successor_unsupported"]);
+  assertEquals((await reseal({ measurement: "02" }))[0], 400);
+  assertEquals((await reseal({}))[0], 400);
+  const withdrawn = await api.app.request(`${KEYS}/withdraw`, { method: "POST", headers: ADMIN });
+  assertEquals([withdrawn.status, (await withdrawn.json()).code], [409, "no_successor"]);
+});

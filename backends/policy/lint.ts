@@ -27,6 +27,11 @@ export function lintPolicy(policy: Policy): LintFinding[] {
     "node.allowNonceless",
     `replays are accepted for ${node.maxAgeSeconds} s`,
   );
+  open(
+    node.successors === "any",
+    "node.successors",
+    "whatever an admin of the node authorised may open its store next",
+  );
   note(
     node.configDigests === "any",
     "node.configDigests",

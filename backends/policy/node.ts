@@ -13,6 +13,11 @@ export const NodeSection = v.strictObject({
   incarnations: v.optional(anyOrList(hex(16)), "any"),
   /** `enclave_id` of the nodes that will do: the first 16 bytes of SHA-256 of their identity key. */
   enclaveIds: v.optional(anyOrList(hex(16)), "any"),
+  /** Measurements that an admin may have authorised to open the store after an upgrade. */
+  successors: v.optional(
+    v.union([v.literal("any"), v.array(v.pipe(v.string(), v.regex(/^(?:[0-9a-f]{2}){16,64}$/)))]),
+    [],
+  ),
   /** Evidence that answers no nonce can be a replay: its age is all there is. */
   allowNonceless: v.optional(v.boolean(), false),
   /** Age of the signed statement. */

@@ -116,6 +116,10 @@ class SimulationBackend implements TeeBackend {
         key: await this.#sealingKey(policy),
         parameters: new Uint8Array(0),
       }),
+      deriveFor: async (measurement) => ({
+        key: await this.#deriveSealingKey("measurement", measurement),
+        parameters: new Uint8Array(0),
+      }),
       rederive: (policy, parameters) => {
         if (parameters.length === 0) return this.#sealingKey(policy);
         throw new BackendError("malformed", "a simulated sealed blob has no parameters", {
@@ -174,6 +178,10 @@ class SimulationBackend implements TeeBackend {
   async #makeSealingKey(policy: SealPolicy): Promise<SealingKey> {
     const identity = policy === "measurement" ? await this.#measure() : this.#signerId();
     this.#assertOpen();
+    return await this.#deriveSealingKey(policy, identity);
+  }
+
+  async #deriveSealingKey(policy: SealPolicy, identity: Bytes): Promise<SealingKey> {
     const secret = derive(this.#root, `seal by ${policy}`, identity);
     try {
       return await importSealingKey(secret);

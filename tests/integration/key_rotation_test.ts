@@ -1,5 +1,5 @@
 /** `nautilus key rotate` on the built file: while objects are read, over kill -9, until the old key is gone. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { asRecord, makePlace, type Master, type Place, runBinary, startMaster } from "./harness.ts";
 
 const OBJECTS = 60;
@@ -80,4 +80,47 @@ Deno.test("nautilus key rotate says that no master runs, and how to name one", a
   const stray = await runBinary(place, ["key", "rotate", "--spki", "00"]);
   assertEquals(stray.code, 2);
   assertStringIncludes(stray.stderr, "--spki needs --master");
+});
+
+Deno.test("nautilus key reseal: authorised, seen in the attestation by who verifies, withdrawn", async () => {
+  await using place = await makePlace();
+  await using master = await startMaster(place, ["--seal-policy", "measurement"]);
+  const successor = "02".repeat(48);
+  const evidence = `${place.cwd}/evidence.json`;
+  const policy = `${place.cwd}/policy.jsonc`;
+  const verify = async (): Promise<Readonly<Record<string, unknown>>> => {
+    const answer = await fetch(`${master.url}/api/v1/attestation?nonce=${"00".repeat(8)}`);
+    await Deno.writeTextFile(evidence, await answer.text());
+    const { stdout, stderr } = await runBinary(place, [
+      ...["verify", evidence, "--policy", policy, "--nonce", "00".repeat(8), "--json"],
+    ]);
+    assertNotEquals(stdout, "", stderr);
+    return asRecord(JSON.parse(stdout));
+  };
+  await Deno.writeTextFile(
+    policy,
+    JSON.stringify({ version: 1, id: "test", node: { covers: ["none"] } }),
+  );
+  const codes = (result: Readonly<Record<string, unknown>>): unknown[] => {
+    const { checks } = result;
+    assert(Array.isArray(checks));
+    return checks.map(asRecord).filter(({ id }) => id === "successors").map(({ code }) => code);
+  };
+  assertEquals(codes(await verify()), []);
+  const { code, stdout, stderr } = await runBinary(place, [
+    ...["key", "reseal", "--measurement", successor],
+  ]);
+  assertEquals(code, 0, stderr);
+  assertStringIncludes(stdout, "may open this store now");
+  assertEquals(codes(await verify()), ["successor_authorized"]);
+  const status = await runBinary(place, [
+    ...["key", "status", "--kubeconfig", `${place.data}/admin.kubeconfig`],
+  ]);
+  assertStringIncludes(status.stdout, `SUCCESSOR: program ${successor}`);
+  const short = await runBinary(place, ["key", "reseal", "--measurement", "02".repeat(32)]);
+  assertEquals(short.code, 1);
+  assertStringIncludes(short.stderr, "a measurement of 32 bytes");
+  const withdrawn = await runBinary(place, ["key", "reseal", "--withdraw"]);
+  assertEquals(withdrawn.code, 0, withdrawn.stderr);
+  assertEquals(codes(await verify()), []);
 });
