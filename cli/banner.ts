@@ -1,4 +1,5 @@
 /** What the master says of itself when it is ready. */
+import type { ReplayGate } from "../api/chain_replay.ts";
 import type { TeeFacts } from "../api/deps.ts";
 import type { Config } from "../config.ts";
 import type { Store } from "../store/mod.ts";
@@ -15,6 +16,7 @@ export function banner(facts: {
   readonly listeners: Listeners;
   readonly etcd: EtcdListener | undefined;
   readonly chain: ChainParts;
+  readonly replay: ReplayGate;
   readonly files: { readonly endpoints: string; readonly kubeconfig: string | undefined };
 }): string {
   const { tee, store, files, listeners } = facts;
@@ -35,6 +37,7 @@ export function banner(facts: {
       }…, sequence ${store.head().sequence})`,
     ],
     ["Chain", facts.chain.state],
+    ...(facts.replay.notice === undefined ? [] : [["", facts.replay.notice] as const]),
     ...(files.kubeconfig === undefined ? [] : [["Kubeconfig", files.kubeconfig] as const]),
     ["Try", `curl -s ${url.startsWith("https:") ? "-k " : ""}${url}/health`],
   ];

@@ -1,6 +1,7 @@
 /** The chain's half of the master: validator and reader where a contract and an endpoint are set. */
 import type { Logger } from "@logtape/logtape";
 import type { ChainExecutor } from "../api/chain_executor.ts";
+import type { ReplayGate } from "../api/chain_replay.ts";
 import type { ChainListenerView, ChainTrust } from "../api/deps.ts";
 import { type ChainDelivery, createChainListener } from "../sui/events.ts";
 import { openGrpcLedger } from "../sui/grpc_ledger.ts";
@@ -18,7 +19,7 @@ export interface ChainParts extends AsyncDisposable {
   /** Undefined where zkLogin wallets are not accepted. */
   readonly zkLogin: ZkLoginVerifier | undefined;
   readonly trust: ChainTrust;
-  listener(executor: ChainExecutor): {
+  listener(executor: ChainExecutor, replay: ReplayGate): {
     readonly view: ChainListenerView;
     /** Base58: the chain that is followed, once it has answered; undefined where it is another. */
     chainId(): string | undefined;
@@ -74,14 +75,14 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
       : `events and admission from ${from}`,
     validator,
     trust: others.length === 0 ? "single" : "quorum",
-    listener(executor) {
+    listener(executor, replay) {
       const reader = createChainListener({
-        ledger,
+        ledger: telling(ledger, replay),
         packageId: contractAddress,
         cursorStore: executor.cursorStore,
         apply: async (delivery) => {
           if (validator !== undefined) forgetDecisions(validator, delivery);
-          await executor.apply(delivery);
+          await executor.apply(delivery, replay.admit(delivery) === "skip");
         },
         clock: Date.now,
         ...pinned,
@@ -112,6 +113,21 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
         },
       };
     },
+    [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
+  };
+}
+
+/** The reader asks where the chain stands before it reads events: the gate hears it first. */
+function telling(ledger: Ledger, replay: ReplayGate): Ledger {
+  return {
+    async status(signal) {
+      const status = await ledger.status(signal);
+      await replay.reached(status.checkpoint);
+      return status;
+    },
+    getObject: (...args) => ledger.getObject(...args),
+    getDynamicField: (...args) => ledger.getDynamicField(...args),
+    events: (...args) => ledger.events(...args),
     [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
   };
 }

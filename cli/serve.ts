@@ -3,6 +3,7 @@ import { createAdmissions } from "../api/admissions.ts";
 import { createAdmin } from "../api/admin/service.ts";
 import { createApp } from "../api/app.ts";
 import { openAuditLog } from "../api/audit/mod.ts";
+import type { ReplayDecision } from "../api/chain_replay.ts";
 import { createChainExecutor } from "../api/chain_executor.ts";
 import { DEFAULT_LIMITS, type RollbackProtection } from "../api/deps.ts";
 import { createAuthorizer } from "../api/k8s/authorize.ts";
@@ -34,6 +35,7 @@ import {
   replaceFile,
   runtimeDirectory,
 } from "./runtime_files.ts";
+import { REPLAY_HELP, replayDecision, replayGate } from "./replay_events.ts";
 import { replaceAdminKey } from "./sealed_config.ts";
 import { connectionBudget, readLimits } from "./connection_budget.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
@@ -57,9 +59,16 @@ const DRAIN_MS = 7_000;
 export const serve: Command = {
   name: "serve",
   summary: "Run the master.",
-  usage: ["Usage: nautilus serve [SETTINGS]", "", settingsHelp()].join("\n"),
+  usage: [
+    "Usage: nautilus serve [--replay-events skip|apply] [SETTINGS]",
+    "",
+    ...REPLAY_HELP,
+    "",
+    settingsHelp(),
+  ].join("\n"),
   async run(io) {
-    const { config } = await loadSettings(io, io.args);
+    const { config, flags } = await loadSettings(io, io.args, { strings: ["replay-events"] });
+    const replay = replayDecision(flags.strings["replay-events"]);
     await using logging = await startLogging({
       level: config.logLevel,
       terminal: io.stderrIsTerminal,
@@ -68,7 +77,7 @@ export const serve: Command = {
     });
     using stop = watchStopSignals();
     try {
-      return await runMaster(io, config, logging.log, stop);
+      return await runMaster(io, config, logging.log, stop, replay);
     } catch (error) {
       if (error !== stop.signal.reason) throw error;
       logging.log.info("stopped while it waited for the store's key");
@@ -82,6 +91,7 @@ async function runMaster(
   config: Config,
   bootLog: Logger,
   stop: StopSignal,
+  replayEvents: ReplayDecision | undefined,
 ): Promise<ExitCode> {
   const step = createSteps(
     bootLog,
@@ -130,7 +140,9 @@ async function runMaster(
   });
   await k8s.bootstrap();
   const executor = createChainExecutor({ store, k8s, workers, clock: Date.now, log });
-  const listener = chain.listener(executor);
+  const replay = await replayGate(store, replayEvents);
+  if (replay.notice !== undefined) log.warn(replay.notice);
+  const listener = chain.listener(executor, replay);
   const admissions = proof === undefined ? undefined : createAdmissions({
     facts: {
       clusterId: proof.clusterId,
@@ -242,7 +254,9 @@ async function runMaster(
       log.error("the etcd listener keeps its certificate: {error}", { error })
     );
   }, SWEEP_INTERVAL_MS);
-  io.stdout(banner({ version: VERSION, config, tee, store, listeners, etcd, chain, files }));
+  io.stdout(
+    banner({ version: VERSION, config, tee, store, listeners, etcd, chain, replay, files }),
+  );
   log.info("ready", { ms: Math.round(Date.now() - io.startedAt) });
   releaseBootMemory(io.env);
 

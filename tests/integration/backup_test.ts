@@ -3,24 +3,10 @@
  * and directory gone, and the same data on another device by the operator's recovery key.
  */
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
-import { createHash } from "node:crypto";
-import {
-  asRecord,
-  type Finished,
-  makePlace,
-  type Master,
-  type Place,
-  runBinary,
-  startMaster,
-} from "./harness.ts";
+import { asRecord, makePlace, type Master, type Place, runBinary, startMaster } from "./harness.ts";
+import { done, makeOperator, restore } from "./operator.ts";
 
 const WRITERS = 4;
-
-async function done(running: Promise<Finished>, code = 0): Promise<Finished> {
-  const finished = await running;
-  assertEquals(finished.code, code, finished.stdout + finished.stderr);
-  return finished;
-}
 
 interface Client {
   /** @returns the HTTP status */
@@ -86,55 +72,6 @@ function underLoad(client: Client, prefix: string) {
   };
 }
 
-/** What the operator accepts: this development root. */
-async function writePolicy(path: string, request: string): Promise<void> {
-  const { evidence } = asRecord(JSON.parse(await Deno.readTextFile(request)));
-  const { endorsements } = asRecord(evidence);
-  assert(Array.isArray(endorsements));
-  const root = Uint8Array.fromBase64(String(asRecord(endorsements[0])["data"]));
-  const simulation = {
-    allowSimulation: true,
-    trustedRoots: [createHash("sha256").update(root).digest("hex")],
-    measurements: "any",
-    reportData: "require",
-    maxAgeSeconds: 300,
-  };
-  await Deno.writeTextFile(path, JSON.stringify({ version: 1, id: "drill", simulation }));
-}
-
-interface Operator {
-  /** Folder with the recovery key. */
-  readonly keys: string;
-  readonly place: Place;
-}
-
-/** Runs a restore on a host, and the operator's part of it on the operator's machine. */
-async function restore(
-  host: Place,
-  { keys, place }: Operator,
-  from: string,
-  code: number,
-  ...more: string[]
-): Promise<Finished> {
-  const request = `${host.cwd}/request.json`;
-  const answer = `${host.cwd}/answer.json`;
-  const policy = `${place.cwd}/policy.json`;
-  const flags = ["--from", from, "--request", request, "--answer", answer, ...more];
-  const running = runBinary(host, ["store", "restore", ...flags]);
-  const ended = running.then(() => true);
-  while (!await Deno.stat(request).then(() => true, () => false)) {
-    if (await Promise.race([ended, pause()])) return await done(running, code);
-  }
-  await writePolicy(policy, request);
-  const paths = { request, key: `${keys}/recovery.key`, policy, out: answer };
-  await done(runBinary(place, [
-    "key",
-    "rewrap",
-    ...Object.entries(paths).flatMap(([name, value]) => [`--${name}`, value]),
-  ]));
-  return await done(running, code);
-}
-
 function pause(): Promise<false> {
   return new Promise((resolve) => setTimeout(() => resolve(false), 50));
 }
@@ -153,8 +90,7 @@ Deno.test("a backup drill: taken under load, the machine gone, the same data on 
   await using old = await makePlace();
   await using fresh = await makePlace();
   await using desk = await makePlace();
-  const operator = { keys: `${desk.cwd}/keys`, place: desk };
-  await done(runBinary(desk, ["key", "recovery-init", "--out", operator.keys]));
+  const operator = await makeOperator(desk);
   const env = { NAUTILUS_RECOVERY_KEYS: `${operator.keys}/recovery.pub` };
   const backup = `${desk.cwd}/store.backup`;
   let before: Readonly<Record<string, unknown>>;
