@@ -150,6 +150,9 @@ export async function runWorker(name: string): Promise<void> {
     case "nautilus-teec":
       (await import("./backends/ffi/teec_worker.ts")).runTeecWorker(self);
       return;
+    case "nautilus-node-keys":
+      (await import("./api/node_key_worker.ts")).runNodeKeyWorker(self);
+      return;
     default:
       throw new Error(`no worker is called "${name}"`);
   }

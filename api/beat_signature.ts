@@ -2,7 +2,7 @@
  * What a worker's node key signs with every request that changes something under its session, so
  * that a session token alone, stolen or replayed, does nothing. See docs/ADMISSION.md.
  */
-import { createPublicKey, hash, type KeyObject, verify } from "node:crypto";
+import { createPublicKey, hash, type KeyObject } from "node:crypto";
 import { Buffer } from "node:buffer";
 import type { Bytes } from "../backends/mod.ts";
 import { ApiProblem } from "./problem.ts";
@@ -88,10 +88,6 @@ export function nodeKeyObject(spki: Bytes): KeyObject {
   } catch (cause) {
     throw new TypeError("node_key: not the SPKI of an Ed25519 key", { cause });
   }
-}
-
-export function verifyBeat(key: KeyObject, beat: SignedBeat): boolean {
-  return verify(null, beatSignatureInput(beat), key, beat.signature);
 }
 
 function malformed(header: string, why: string): ApiProblem {

@@ -1,8 +1,8 @@
 /** A worker as it stands in memory, and what changes of it come to in the store. */
-import type { KeyObject } from "node:crypto";
 import type { Compare, Operation } from "../store/mod.ts";
-import { nodeKeyObject, type SignedBeat, verifyBeat } from "./beat_signature.ts";
+import { beatSignatureInput, nodeKeyObject, type SignedBeat } from "./beat_signature.ts";
 import type { TokenBucket } from "./middleware/token_bucket.ts";
+import type { NodeKey, NodeKeyVerifier } from "./node_key_verifier.ts";
 import { ApiProblem } from "./problem.ts";
 import {
   encodeRecord,
@@ -21,7 +21,7 @@ export interface Entry {
   revision: number;
   heartbeat: HeartbeatRecord | undefined;
   /** Of the admission in the record: its key, and the highest sequence number that was let through. */
-  proven: { readonly id: string; readonly nodeKey: KeyObject; sequence: number } | undefined;
+  proven: { readonly id: string; readonly nodeKey: NodeKey; sequence: number } | undefined;
   /** What Node and Lease were last written with; undefined: not known since the start. */
   shown: Shown | undefined;
   renewing: boolean;
@@ -104,7 +104,11 @@ export function view({ record, heartbeat }: Entry): WorkerView {
  *
  * @throws {ApiProblem} 401 without a good signature, 409 for a sequence number that was used
  */
-export function acceptBeat(entry: Entry, beat: SignedBeat | undefined): void {
+export async function acceptBeat(
+  entry: Entry,
+  beat: SignedBeat | undefined,
+  verifier: NodeKeyVerifier,
+): Promise<void> {
   const { admission } = entry.record;
   if (admission === undefined) return; // a bearer session: there is no key to ask for
   if (beat === undefined) {
@@ -115,7 +119,8 @@ export function acceptBeat(entry: Entry, beat: SignedBeat | undefined): void {
   }
   if (entry.proven?.id !== admission.id) {
     const kept = entry.heartbeat?.admission === admission.id ? entry.heartbeat.sequence : undefined;
-    const nodeKey = nodeKeyObject(Uint8Array.fromBase64(admission.node_key));
+    const spki = Uint8Array.fromBase64(admission.node_key);
+    const nodeKey = { spki, key: nodeKeyObject(spki) };
     entry.proven = { id: admission.id, nodeKey, sequence: kept ?? 0 };
   }
   const { proven } = entry;
@@ -125,10 +130,11 @@ export function acceptBeat(entry: Entry, beat: SignedBeat | undefined): void {
     });
   // Cheap first; again what counts, once the signature is known to be right.
   if (beat.sequence <= proven.sequence) throw replayed();
-  if (!verifyBeat(proven.nodeKey, beat)) {
+  if (!await verifier.verify(proven.nodeKey, beatSignatureInput(beat), beat.signature)) {
     throw new ApiProblem(401, "signature_invalid", "the node key did not sign this request", {
       headers: { "WWW-Authenticate": "SealToken" },
     });
   }
+  if (beat.sequence <= proven.sequence) throw replayed();
   proven.sequence = beat.sequence;
 }

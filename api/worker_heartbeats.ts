@@ -1,6 +1,7 @@
 /** Heartbeats and leaving: what a worker does under its session, and how a session is renewed. */
 import { admitProven } from "./admission.ts";
 import type { SignedBeat } from "./beat_signature.ts";
+import { directVerifier } from "./node_key_verifier.ts";
 import { ApiProblem } from "./problem.ts";
 import type { HeartbeatRequest } from "./schemas.ts";
 import { acceptBeat, busy, changeState, type Entry, unchanged } from "./worker_entry.ts";
@@ -33,11 +34,11 @@ export function createWorkerHeartbeats(
   const { store, clock, sessionTtlMs } = options;
 
   /** Once for each request: rate, node, signature, sequence. @throws {ApiProblem} */
-  function accept(
+  async function accept(
     sessionToken: string,
     nodeId: string,
     beat: SignedBeat | undefined,
-  ): FoundSession {
+  ): Promise<FoundSession> {
     const found = roster.session(sessionToken, clock());
     const { entry, digest } = found;
     const wait = entry.beats.take();
@@ -51,7 +52,11 @@ export function createWorkerHeartbeats(
         field: "node_id",
       });
     }
-    acceptBeat(entry, beat === undefined ? undefined : { ...beat, tokenDigest: digest });
+    await acceptBeat(
+      entry,
+      beat === undefined ? undefined : { ...beat, tokenDigest: digest },
+      options.verifier ?? directVerifier,
+    );
     return found;
   }
 
@@ -105,7 +110,7 @@ export function createWorkerHeartbeats(
   return {
     async heartbeat(sessionToken, request, beat) {
       const nodeId = request.node_id;
-      const accepted = accept(sessionToken, nodeId, beat);
+      const accepted = await accept(sessionToken, nodeId, beat);
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const now = clock();
         const { entry, session } = roster.again(accepted, now);
@@ -142,7 +147,7 @@ export function createWorkerHeartbeats(
     },
 
     async leave(sessionToken, nodeId, beat) {
-      const accepted = accept(sessionToken, nodeId, beat);
+      const accepted = await accept(sessionToken, nodeId, beat);
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const now = clock();
         const { entry } = roster.again(accepted, now);

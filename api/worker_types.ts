@@ -4,6 +4,7 @@ import type { Bytes } from "../backends/mod.ts";
 import type { SealTokenClaims, TokenDecision, TokenValidator } from "../sui/seal_token.ts";
 import type { SignedBeat } from "./beat_signature.ts";
 import type { Clock, SessionTokens } from "./deps.ts";
+import type { NodeKeyVerifier } from "./node_key_verifier.ts";
 import type { NodeObjects } from "./k8s/node_objects.ts";
 import type { HeartbeatRequest, RegisterWorkerRequest } from "./schemas.ts";
 import type { SignedSessions } from "./signed_sessions.ts";
@@ -22,6 +23,8 @@ export interface WorkersOptions {
     /** Reads the chain, whatever is remembered. Throws as the validator. */
     readToken(tokenId: string, nodeId: string): Promise<TokenDecision>;
   } | undefined;
+  /** Checks what node keys signed; absent: on this thread. */
+  readonly verifier?: NodeKeyVerifier;
   /** Keeps a Kubernetes Node beside every worker. */
   readonly nodes: NodeObjects;
   /** A worker that was not heard of for this long is lost. */

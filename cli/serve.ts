@@ -1,4 +1,5 @@
 /** `nautilus serve`: the master, from the TEE up to the listener, and down again. */
+import { setImmediate } from "node:timers";
 import { createAdmissions } from "../api/admissions.ts";
 import { createAdmin } from "../api/admin/service.ts";
 import { createApp } from "../api/app.ts";
@@ -9,6 +10,7 @@ import { DEFAULT_LIMITS, type RollbackProtection } from "../api/deps.ts";
 import { createAuthorizer } from "../api/k8s/authorize.ts";
 import { createK8sService } from "../api/k8s/service.ts";
 import type { ApiServer } from "../api/server.ts";
+import { OffloadingVerifier } from "../api/node_key_verifier.ts";
 import { createSessionTokens, createTokenCheck } from "../api/session_tokens.ts";
 import { createSignedSessions } from "../api/signed_sessions.ts";
 import type { Bytes } from "../backends/mod.ts";
@@ -126,9 +128,15 @@ async function runMaster(
   );
   const sessionSecret = await store.secret("session-token");
   const proof = workerProof(node, chain, sessionSecret);
+  using verifier = new OffloadingVerifier({
+    spawnWorker: io.spawnWorker,
+    soon: setImmediate,
+    cores: navigator.hardwareConcurrency,
+  });
   const workers = await openWorkers({
     store,
     proof,
+    verifier,
     nodes: k8s.nodes,
     clock: Date.now,
     sessions: createSessionTokens(sessionSecret, systemRandom),

@@ -2,6 +2,8 @@
 import { DEVICE_WORKER, runDeviceWorker } from "../../backends/ffi/device_worker.ts";
 import { PLUGIN_WORKER, runPluginWorker } from "../../backends/ffi/plugin_worker.ts";
 import { runTeecWorker, TEEC_WORKER } from "../../backends/ffi/teec_worker.ts";
+import { runNodeKeyWorker } from "../../api/node_key_worker.ts";
+import { NODE_KEY_WORKER_NAME } from "../../api/node_key_verifier.ts";
 import { runSgxWorker, SGX_WORKER } from "../../backends/ffi/sgx_worker.ts";
 
 /** Starts a Worker as the program would. */
@@ -13,5 +15,6 @@ if ("DedicatedWorkerGlobalScope" in globalThis) {
   if (self.name === DEVICE_WORKER) runDeviceWorker(self);
   if (self.name === PLUGIN_WORKER) runPluginWorker(self);
   if (self.name === SGX_WORKER) runSgxWorker(self);
+  if (self.name === NODE_KEY_WORKER_NAME) runNodeKeyWorker(self);
   if (self.name === TEEC_WORKER) runTeecWorker(self);
 }
