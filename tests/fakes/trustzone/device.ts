@@ -65,7 +65,8 @@ export interface TeecFault {
   readonly size?: number;
   /** Bytes written behind the output's buffer. */
   readonly beyond?: number;
-  readonly sleepMs?: number;
+  /** Waits for `release()`, at most so long. */
+  readonly holdMs?: number;
   readonly once?: boolean;
 }
 
@@ -73,6 +74,8 @@ export interface FakeTeeDevice extends AsyncDisposable {
   /** The context's name. */
   readonly path: string;
   setFault(fault: TeecFault | undefined): Promise<void>;
+  /** Lets calls go on that are held. */
+  release(): Promise<void>;
   /** Every command answers these bytes. */
   setReply(bytes: Uint8Array | undefined): Promise<void>;
   /** Secure storage: what the TA keeps under `id`, as the normal world's file. */
@@ -96,10 +99,12 @@ export async function makeTeeDevice(attestationKey?: Uint8Array): Promise<FakeTe
     path,
     async setFault(fault) {
       if (fault === undefined) return await put("fault", undefined);
-      const { call, result = 0, origin = 3, size = 0, beyond = 0, sleepMs = 0 } = fault;
-      const words = [call, result.toString(16), origin, size, beyond, sleepMs, fault.once ? 1 : 0];
+      const { call, result = 0, origin = 3, size = 0, beyond = 0, holdMs = 0 } = fault;
+      const words = [call, result.toString(16), origin, size, beyond, holdMs, fault.once ? 1 : 0];
+      if (holdMs > 0) await put("hold", new Uint8Array(0));
       await put("fault", new TextEncoder().encode(`${words.join(" ")}\n`));
     },
+    release: () => put("hold", undefined),
     setReply: (bytes) => put("reply", bytes),
     storagePath: (id) => `${path}/object ${id}`,
     [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),

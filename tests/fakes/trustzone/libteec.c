@@ -2,8 +2,8 @@
  * A libteec for tests, compiled against the real header where it is installed: the client API of
  * GlobalPlatform with our TA behind it, on the trusted OS of core.c. The name of the context is the
  * folder that is the device. A file `fault` in it makes calls go wrong:
- *   <init|open|invoke> <result, hex> <origin> <output size or 0> <bytes beyond> <sleep ms> <once>
- * and a file `reply` is what every command answers, whatever it was asked.
+ *   <init|open|invoke> <result, hex> <origin> <output size or 0> <bytes beyond> <hold ms> <once>
+ * (hold: wait until the file `hold` is gone, or answer TEE_ERROR_TIMEOUT), and a file `reply` is what every command answers, whatever it was asked.
  */
 #include "core.c"
 
@@ -77,19 +77,24 @@ typedef struct {
 /* Called with the lock held; may sleep, as a trusted OS may. */
 static fault_t fault_of(const char *call) {
   char path[PATH_LENGTH], name[16] = "";
-  unsigned result = 0, origin = 0, sleep_ms = 0, once = 0;
+  unsigned result = 0, origin = 0, hold_ms = 0, once = 0;
   fault_t fault = { 0 };
   file_of(path, "", "fault", 5);
   FILE *file = fopen(path, "r");
   if (file == NULL) return fault;
   int fields = fscanf(file, "%15s %x %u %zu %zu %u %u", name, &result, &origin, &fault.size,
-                      &fault.beyond, &sleep_ms, &once);
+                      &fault.beyond, &hold_ms, &once);
   fclose(file);
   if (fields != 7 || strcmp(name, call) != 0) return (fault_t){ 0 };
   if (once != 0) unlink(path);
-  if (sleep_ms > 0) {
-    struct timespec pause = { sleep_ms / 1000, (long)(sleep_ms % 1000) * 1000000 };
-    nanosleep(&pause, NULL);
+  if (hold_ms > 0) {
+    static const struct timespec pause = { 0, 1000000 };
+    file_of(path, "", "hold", 4);
+    while (hold_ms > 0 && access(path, F_OK) == 0) {
+      nanosleep(&pause, NULL);
+      hold_ms--;
+    }
+    if (access(path, F_OK) == 0) result = 0xFFFF3001u;
   }
   fault.result = result;
   fault.origin = origin;
