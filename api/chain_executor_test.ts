@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertMatch, assertObjectMatch, assertRejects } from "@std/assert";
+import { getLogger } from "@logtape/logtape";
 import type { ChainEvent, K8sRequestFromChain } from "../sui/chain_event.ts";
 import type { ChainDelivery } from "../sui/events.ts";
+import { createChainExecutor } from "./chain_executor.ts";
 import { REQUESTER, SEAL_TOKEN, type TestApi, testApi, TOKEN_ID } from "../tests/fakes/api.ts";
 
 const GRANT = {
@@ -72,7 +74,7 @@ Deno.test("apply() does what HTTP does, as the requester, in one revision with t
   assertMatch(outcome.result.digest ?? "", /^[0-9a-f]{64}$/);
   assertEquals(api.store.head().sequence, before + 1n);
   assertEquals(await api.executor.cursorStore.load(), given.cursor);
-  assertEquals(await api.executor.result(given.dedupeKey), outcome.result);
+  assertEquals(await api.executor.result(given), outcome.result);
   const pod = await (await api.admin("GET", "/api/v1/namespaces/default/pods/web")).json();
   assertEquals(pod.metadata.name, "web");
 });
@@ -101,6 +103,16 @@ Deno.test("apply() of an event under a later cursor changes nothing but the curs
   await assertRejects(() => api.executor.apply(stray), Error, "cursor");
 });
 
+Deno.test("the chain names the object beside its payload, which need not name it", async () => {
+  await using api = await testApi({ grants: [GRANT] });
+  const payload = JSON.stringify({ data: { a: "b" } });
+  const result = await apply(api, request({ resource: "ConfigMap", name: "bare", payload }));
+  assertEquals(result.change, {
+    status: "created",
+    key: "/registry/core/configmaps/default/bare",
+  });
+});
+
 Deno.test("results() finds what became of a request by its id, every time it was used", async () => {
   await using api = await testApi({ grants: [GRANT] });
   assertEquals(await api.executor.results("r-1"), []);
@@ -111,6 +123,51 @@ Deno.test("results() finds what became of a request by its id, every time it was
   assertEquals(results.map(({ result }) => result.code), [201, 409]);
   assertMatch(results[0]?.event ?? "", /^digest\d+\/0$/);
   assertEquals(results[0]?.checkpoint, "7");
+});
+
+Deno.test("forget() lets go of results that are too old or too many; events stay applied", async () => {
+  await using api = await testApi({ grants: [GRANT] });
+  const { store, k8s, workers, time } = api;
+  const executor = createChainExecutor({
+    store,
+    k8s,
+    workers,
+    clock: () => time.now,
+    log: getLogger(["test"]),
+    retention: { maxAgeMs: 1_000, maxResults: 600 },
+  });
+  const given: ChainDelivery[] = [];
+  const applyMany = async (count: number, requestId: string) => {
+    for (let i = 0; i < count; i++) {
+      const payload = "";
+      given.push({
+        ...delivery(
+          request({ requestId, method: "GET", resource: "cm", payload }),
+          given.at(-1)?.cursor,
+        ),
+        checkpoint: BigInt(given.length + 8),
+      });
+    }
+    await Promise.all(given.slice(-count).map((one) => executor.apply(one)));
+  };
+  const keys = async () => {
+    const range = { key: new TextEncoder().encode("/chain/"), rangeEnd: Uint8Array.of(0x30) };
+    return (await store.range("system", { ...range, countOnly: true })).count;
+  };
+  await applyMany(10, "old");
+  time.now += 1_001;
+  await applyMany(590, "new");
+  assertEquals(await executor.forget(), 10);
+  assertEquals([await executor.results("old"), await executor.forget()], [[], 0]);
+  await applyMany(15, "newer");
+  assertEquals(await executor.forget(), 5);
+  assertEquals((await executor.results("newer")).length, 15);
+  // Results, their places by request id, and the cursor.
+  assertEquals(await keys(), 2 * 600 + 1);
+  const [first] = given;
+  assert(first !== undefined);
+  assertEquals(await executor.result(first), undefined);
+  await assertRejects(() => executor.apply(first), Error, "cursor");
 });
 
 Deno.test("apply() refuses to go on from a cursor that is not the stored one", async () => {
@@ -210,7 +267,7 @@ Deno.test("what was read never stands in the stored result", async () => {
     undefined,
   );
   await api.executor.apply(given);
-  const key = new TextEncoder().encode(`/chain/events/${given.dedupeKey}`);
+  const key = new TextEncoder().encode(`/chain/events/${"7".padStart(20, "0")}/${given.dedupeKey}`);
   const { kvs } = await api.store.range("system", { key });
   assert(!new TextDecoder().decode(kvs[0]?.value).includes("private-value"));
 });

@@ -9,7 +9,7 @@ import type { Admin } from "./admin/service.ts";
 import type { AuditLog } from "./audit/mod.ts";
 import type { K8sService } from "./k8s/service.ts";
 import type { Admissions } from "./admissions.ts";
-import type { StoredResult } from "./chain_executor.ts";
+import type { StoredResult } from "./chain_results.ts";
 import type { Workers } from "./workers.ts";
 
 /** Milliseconds since the epoch; injected so that tests own time. */

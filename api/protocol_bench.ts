@@ -2,16 +2,12 @@
 import { Agent, request as httpRequest } from "node:http";
 import { getLogger } from "@logtape/logtape";
 import { type BenchSpec, registerWithDeno } from "../tests/bench/harness.ts";
-import { testApi } from "../tests/fakes/api.ts";
 import {
   heartbeatBody,
   type ProtocolWorker,
   protocolWorld,
   signedHeaders,
 } from "../tests/fakes/protocol.ts";
-import { openSqliteLog } from "../store/logs/sqlite.ts";
-import { openTestStore } from "../tests/fakes/test_store.ts";
-import { createChainExecutor } from "./chain_executor.ts";
 import { DEFAULT_SERVER_LIMITS, listen } from "./server.ts";
 
 const GROUP = "admission protocol";
@@ -128,81 +124,6 @@ async function registrations(count: number) {
   return { world, requests };
 }
 
-const EVENTS = 1_000;
-
-/** A request of the chain: object, result, index and cursor in one transaction, on disk when it counts. */
-function events(): BenchSpec["setup"] {
-  return async () => {
-    const directory = await Deno.makeTempDir({ prefix: "nautilus-bench-" });
-    const store = await openTestStore({
-      log: openSqliteLog({
-        path: `${directory}/store.sqlite`,
-        spawnWorker: (name) =>
-          new Worker(new URL("../store/logs/sqlite_worker_entry.ts", import.meta.url), {
-            type: "module",
-            name,
-          }),
-      }),
-    });
-    const requester = `0x${"cd".repeat(32)}`;
-    const api = await testApi({
-      store,
-      grants: [{
-        address: requester,
-        namespaces: ["default"],
-        verbs: ["create"],
-        resources: ["configmaps"],
-      }],
-    });
-    const executor = createChainExecutor({
-      store,
-      k8s: api.k8s,
-      workers: api.workers,
-      clock: Date.now,
-      log: getLogger(["bench"]),
-    });
-    let count = 0;
-    let cursor: string | undefined;
-    const payload = JSON.stringify({ data: { text: "x".repeat(800) } });
-    return {
-      run: async () => {
-        for (let i = 0; i < EVENTS; i++) {
-          const previousCursor = cursor;
-          cursor = `cursor-${++count}`;
-          await executor.apply({
-            event: {
-              kind: "k8s_request",
-              request: {
-                method: "POST",
-                namespace: "default",
-                resource: "ConfigMap",
-                name: `from-the-chain-${count}`,
-                path: undefined,
-                payload,
-                requester,
-                requestId: `r-${count}`,
-                priority: 5,
-                assignedWorker: undefined,
-                sealTokenId: undefined,
-                timestampMs: 1n,
-              },
-            },
-            cursor,
-            previousCursor,
-            dedupeKey: `digest${count}/0`,
-            checkpoint: 7n,
-            sender: requester,
-          });
-        }
-      },
-      close: async () => {
-        await api[Symbol.asyncDispose]();
-        await Deno.remove(directory, { recursive: true });
-      },
-    };
-  };
-}
-
 export const benches: readonly BenchSpec[] = [
   overLoopback("heartbeat, signed by the node key", 10_000, () => heartbeats(10_000), {
     target: ">= 8,000/s",
@@ -216,14 +137,6 @@ export const benches: readonly BenchSpec[] = [
       target: ">= 1,500/s",
     },
   ),
-  {
-    name: "event applied durably (object, result, cursor), one after the other",
-    group: GROUP,
-    opsPerRun: EVENTS,
-    maxRuns: 5,
-    target: ">= 3,000/s",
-    setup: events(),
-  },
 ];
 
 registerWithDeno(benches, import.meta);

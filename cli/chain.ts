@@ -3,7 +3,7 @@ import type { Logger } from "@logtape/logtape";
 import type { ChainExecutor } from "../api/chain_executor.ts";
 import type { ReplayGate } from "../api/chain_replay.ts";
 import type { ChainListenerView, ChainTrust } from "../api/deps.ts";
-import { type ChainDelivery, createChainListener } from "../sui/events.ts";
+import { type ChainDelivery, createChainListener, EVENTS_IN_FLIGHT } from "../sui/events.ts";
 import { openGrpcLedger } from "../sui/grpc_ledger.ts";
 import type { Ledger } from "../sui/ledger.ts";
 import { createQuorumLedger } from "../sui/quorum_ledger.ts";
@@ -11,6 +11,8 @@ import { createSealTokenValidator, type SealTokenValidator } from "../sui/seal_t
 import { createQuorumZkLogin } from "../sui/quorum_zk_login.ts";
 import type { ZkLoginVerifier } from "../sui/wallet_signature.ts";
 import type { SealedConfig } from "./sealed_config.ts";
+
+const FORGET_INTERVAL_MS = 60_000;
 
 export interface ChainParts extends AsyncDisposable {
   /** One sentence for people. */
@@ -87,6 +89,8 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
         clock: Date.now,
         ...pinned,
         maxChainAgeMs,
+        maxInFlight: EVENTS_IN_FLIGHT,
+        pageSize: 500,
         // Whoever is slashed is out within a second, without anybody's hint.
         pollIntervalMs: 500,
         log: {
@@ -106,7 +110,13 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
         start() {
           const stop = new AbortController();
           const running = reader.run(stop.signal);
+          const forgetting = setInterval(() => {
+            executor.forget().catch((error: unknown) =>
+              log.error("old results of chain events could not be forgotten: {error}", { error })
+            );
+          }, FORGET_INTERVAL_MS);
           return async () => {
+            clearInterval(forgetting);
             stop.abort();
             await running;
           };

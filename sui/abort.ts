@@ -22,3 +22,26 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   signal?.addEventListener("abort", done);
   return promise;
 }
+
+/** Waits at most so long for an event that is being applied when the listener is told to stop. */
+const STOP_GRACE_MS = 900;
+
+/** Resolves with `work`, or throws a moment after the signal aborted, whichever comes first. */
+export async function withinGrace(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const { promise: expired, reject } = Promise.withResolvers<never>();
+  const onAbort = () => {
+    timer = setTimeout(
+      () => reject(new Error("still being applied when told to stop")),
+      STOP_GRACE_MS,
+    );
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([work, expired]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    clearTimeout(timer);
+  }
+}

@@ -6,9 +6,11 @@
  * one poisoned event (it is handed over as `undecodable`), and nothing is passed over because a
  * node forgot it (the listener stops and says so).
  */
-import { sleep } from "./abort.ts";
+import { sleep, withinGrace } from "./abort.ts";
 import { canonicalAddress, GATEWAY_MODULE } from "./address.ts";
 import { type ChainEvent, decodeChainEvent } from "./chain_event.ts";
+import { ReadAhead } from "./read_ahead.ts";
+import { CannotContinue, formatCursor, parseCursor } from "./stored_cursor.ts";
 import {
   type EventStart,
   type Ledger,
@@ -111,22 +113,17 @@ export interface ChainListener {
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** Waits at most so long for an event that is being applied when the listener is told to stop. */
-const STOP_GRACE_MS = 900;
-
 /** @throws {TypeError} when the package id is none */
 export function createChainListener(options: ChainListenerOptions): ChainListener {
   return new Listener(options);
 }
 
+/** How many the program lets be on their way: enough to fill the appends of a disk. */
+export const EVENTS_IN_FLIGHT = 64;
+
 /** What the store or the handler said no to; told apart from a chain that is away. */
 class ApplyFailed extends Error {
   override readonly name = "ApplyFailed";
-}
-
-/** Going on would skip or mix events. */
-class CannotContinue extends Error {
-  override readonly name = "CannotContinue";
 }
 
 class Listener implements ChainListener {
@@ -197,16 +194,16 @@ class Listener implements ChainListener {
     let savedAtMs = clock();
     this.#cursor = stored;
     let agedAtMs: number | undefined;
+    await using reading = new ReadAhead((after, abort) =>
+      ledger.events(this.#filter, after, this.#options.pageSize ?? 200, abort)
+    );
     while (!signal.aborted) {
       this.#wake = new AbortController();
       const lookedAtMs = clock();
-      const page = await ledger.events(
-        this.#filter,
-        position ?? this.#options.start,
-        this.#options.pageSize ?? 200,
-        signal,
-      );
+      const page = await reading.page(position ?? this.#options.start, signal);
       if (page.events.length > 0) {
+        // The next page is on its way while this one is applied.
+        if (page.hasMore && page.cursor !== undefined) reading.expect(page.cursor);
         stored = await this.#applyAll(page.events, chainId, stored, signal);
         savedAtMs = clock();
       }
@@ -362,46 +359,8 @@ class Listener implements ChainListener {
   }
 }
 
-/** `<chain id>/<the ledger's cursor>`: a cursor means nothing on another chain. */
-function formatCursor(chainId: string, cursor: string): string {
-  return `${chainId}/${cursor}`;
-}
-
-function parseCursor(stored: string, chainId: string): string {
-  const slash = stored.indexOf("/");
-  const storedChainId = slash < 0 ? "" : stored.slice(0, slash);
-  if (storedChainId !== chainId) {
-    throw new CannotContinue(
-      `the stored cursor is of chain ${
-        JSON.stringify(storedChainId)
-      }, the endpoint is on ${chainId}`,
-    );
-  }
-  return stored.slice(slash + 1);
-}
-
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const hint = "hint" in error && typeof error.hint === "string" ? ` (${error.hint})` : "";
   return error.message + hint;
-}
-
-/** Resolves with `work`, or throws a moment after the signal aborted, whichever comes first. */
-async function withinGrace(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const { promise: expired, reject } = Promise.withResolvers<never>();
-  const onAbort = () => {
-    timer = setTimeout(
-      () => reject(new Error("still being applied when told to stop")),
-      STOP_GRACE_MS,
-    );
-  };
-  if (signal.aborted) onAbort();
-  else signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await Promise.race([work, expired]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    clearTimeout(timer);
-  }
 }

@@ -88,7 +88,7 @@ export function requestFromChain(request: ChainRequest, table: ResourceTable): K
         : namespace,
     name,
     // Delete options have no place on chain: whatever a deletion carries is the original's habit.
-    ...(verb === "create" || verb === "update" ? { body } : {}),
+    ...(verb === "create" || verb === "update" ? { body: withIdentity(body, resource, name) } : {}),
   };
 }
 
@@ -123,6 +123,20 @@ function withNode(
     throw new StatusError("BadRequest", "spec.nodeName is not the worker that the chain assigned");
   }
   return { ...body, spec: { ...spec, nodeName: assignedWorker } };
+}
+
+/** The chain tells kind and name beside the payload, which need not say them again. */
+function withIdentity(body: unknown, resource: ResourceDefinition, name: string): unknown {
+  if (!isRecord(body)) return body;
+  const { group, version, kind } = resource;
+  const { metadata = {} } = body;
+  const isNamed = !isRecord(metadata) || (metadata["name"] ?? "") !== "" || name === "";
+  return {
+    apiVersion: group === "" ? version : `${group}/${version}`,
+    kind,
+    ...body,
+    ...(isNamed ? {} : { metadata: { ...metadata, name } }),
+  };
 }
 
 /** The one value that all places that have one agree on. */

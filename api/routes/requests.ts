@@ -1,6 +1,6 @@
 /** `GET /api/v1/requests/{id}`: what became of the chain's requests, for the admin. */
 import type { Hono } from "@hono/hono";
-import type { StoredResult } from "../chain_executor.ts";
+import type { StoredResult } from "../chain_results.ts";
 import type { ApiDeps } from "../deps.ts";
 import { type ApiEnv, bearerToken, methodNotAllowed } from "../http.ts";
 import { REQUESTS_PREFIX } from "../k8s/own_paths.ts";

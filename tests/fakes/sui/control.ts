@@ -57,6 +57,7 @@ const Schedule = v.strictObject({
   seal_token: v.optional(address),
   priority: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))),
   assigned_worker: v.optional(text),
+  count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000))),
 });
 
 const Request = v.strictObject({
@@ -197,18 +198,23 @@ function dispatch(context: ControlContext, what: string, body: string): unknown 
     }
     case "POST /control/schedule": {
       const b = parse(Schedule);
-      const made = gateway.schedule({
-        requester: b.requester,
-        method: b.method,
-        resource: b.resource,
-        namespace: b.namespace,
-        name: b.name,
-        payload: b.payload,
-        ...(b.request_id === undefined ? {} : { requestId: b.request_id }),
-        ...(b.seal_token === undefined ? {} : { sealTokenId: b.seal_token }),
-        ...(b.priority === undefined ? {} : { priority: b.priority }),
-        ...(b.assigned_worker === undefined ? {} : { assignedWorker: b.assigned_worker }),
-      });
+      const schedule = (name: string, requestId: string | undefined) =>
+        gateway.schedule({
+          requester: b.requester,
+          method: b.method,
+          resource: b.resource,
+          namespace: b.namespace,
+          name,
+          payload: b.payload,
+          ...(requestId === undefined ? {} : { requestId }),
+          ...(b.seal_token === undefined ? {} : { sealTokenId: b.seal_token }),
+          ...(b.priority === undefined ? {} : { priority: b.priority }),
+          ...(b.assigned_worker === undefined ? {} : { assignedWorker: b.assigned_worker }),
+        });
+      let made = schedule(b.name, b.request_id);
+      for (let i = 2; i <= (b.count ?? 1); i++) {
+        made = schedule(`${b.name}-${i}`, b.request_id && `${b.request_id}-${i}`);
+      }
       return { digest: made.digest, request_id: made.requestId };
     }
     case "POST /control/request": {
