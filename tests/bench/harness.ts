@@ -9,7 +9,7 @@ import { parseTarget } from "./target.ts";
 export interface BenchRun {
   /**
    * One measured run. Its duration is the sample; a benchmark with `unit` returns the sample itself
-   * (a memory size, or a duration that something else measured) as a number of that unit.
+   * (a memory size, a duration that something else measured, a ratio) as a number of that unit.
    */
   run(): void | number | Promise<void | number>;
   close?(): void | Promise<void>;
@@ -30,7 +30,7 @@ export interface BenchSpec {
   /** Operations that one `run` performs; 1 unless told. Latencies and rates are per operation. */
   readonly opsPerRun?: number;
   /** What `run` returns instead of being timed. */
-  readonly unit?: "ms" | "MB";
+  readonly unit?: "ms" | "MB" | "x";
   /** Most samples to take; for slow things such as starting a process. */
   readonly maxRuns?: number;
   /** The figure that the first implementation claimed, as text. */

@@ -124,6 +124,7 @@ function summarize(spec: BenchSpec, samples: Samples): Figures {
   const median = quantile(sorted, 0.5);
   const p99 = quantile(sorted, 0.99);
   if (spec.unit === "MB") return { medianMB: median, p99MB: p99 };
+  if (spec.unit === "x") return { medianRatio: median, p99Ratio: p99 };
   const mean = sorted.reduce((sum, value) => sum + value, 0) / sorted.length;
   const opsPerSecond = spec.unit === "ms"
     ? 1000 / mean

@@ -25,17 +25,21 @@ export function formatGroup(results: readonly BenchResult[]): string {
 }
 
 function row(result: BenchResult): string[] {
-  const inMB = result.medianMB !== undefined;
   return [
     label(result),
-    inMB ? `${fixed(result.medianMB)} MB` : duration(result.medianMs),
-    inMB ? `${fixed(result.p99MB)} MB` : duration(result.p99Ms),
+    figure(result.medianMs, result.medianMB, result.medianRatio),
+    figure(result.p99Ms, result.p99MB, result.p99Ratio),
     result.opsPerSecond === undefined ? "" : Math.round(result.opsPerSecond).toLocaleString("en"),
     result.bytesPerSecond === undefined ? "" : fixed(result.bytesPerSecond / 1e6),
     result.claim ?? "",
     result.target ?? "",
     result.met === undefined ? "" : result.met ? "met" : "NOT MET",
   ];
+}
+
+function figure(ms?: number, megabytes?: number, ratio?: number): string {
+  if (megabytes !== undefined) return `${fixed(megabytes)} MB`;
+  return ratio !== undefined ? `${fixed(ratio)} x` : duration(ms);
 }
 
 function label(result: BenchResult): string {

@@ -5,7 +5,7 @@ export interface Target {
   /** In the base unit of `quantity`. */
   readonly value: number;
   /** `rate` in operations per second, `throughput` in bytes per second, `time` in ms, `size` in MB. */
-  readonly quantity: "rate" | "throughput" | "time" | "size";
+  readonly quantity: "rate" | "throughput" | "time" | "size" | "ratio";
   readonly statistic: "median" | "p99";
 }
 
@@ -17,6 +17,8 @@ export interface Figures {
   readonly p99Ms?: number | undefined;
   readonly medianMB?: number | undefined;
   readonly p99MB?: number | undefined;
+  readonly medianRatio?: number | undefined;
+  readonly p99Ratio?: number | undefined;
 }
 
 const UNITS: Readonly<Record<string, readonly [Target["quantity"], number]>> = {
@@ -30,6 +32,7 @@ const UNITS: Readonly<Record<string, readonly [Target["quantity"], number]>> = {
   "ms": ["time", 1],
   "s": ["time", 1e3],
   "MB": ["size", 1],
+  "x": ["ratio", 1],
 };
 
 /** Parses `(>=|<=) number unit [median|p99]`; `undefined` for anything else. */
@@ -57,6 +60,7 @@ export function meetsTarget(target: Target, figures: Figures): boolean | undefin
     throughput: figures.bytesPerSecond,
     time: p99 ? figures.p99Ms : figures.medianMs,
     size: p99 ? figures.p99MB : figures.medianMB,
+    ratio: p99 ? figures.p99Ratio : figures.medianRatio,
   }[target.quantity];
   if (measured === undefined) return undefined;
   return target.relation === ">=" ? measured >= target.value : measured <= target.value;

@@ -1,5 +1,13 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { meetsTarget, parseTarget } from "./target.ts";
+
+Deno.test("meetsTarget() compares a ratio with a target in x", () => {
+  const target = parseTarget("<= 1.5 x");
+  assert(target !== undefined);
+  assertEquals(meetsTarget(target, { medianRatio: 1.2, p99Ratio: 3 }), true);
+  assertEquals(meetsTarget(target, { medianRatio: 1.6 }), false);
+  assertEquals(meetsTarget(target, { medianMs: 1 }), undefined);
+});
 
 Deno.test("parseTarget() reads relation, figure, unit and statistic", () => {
   assertEquals(parseTarget(">= 1.0 GB/s"), {
