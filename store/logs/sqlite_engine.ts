@@ -31,14 +31,16 @@ import { readPage, readRecords } from "./sqlite_pages.ts";
 import { checkWal } from "./wal_check.ts";
 
 /**
- * The write-ahead log is folded into the file behind an append once it has about so many pages
- * (2 MiB): small enough that the next append hardly notices, large enough that it costs no rate.
+ * The write-ahead log is folded into the file behind an append once so many bytes were written: few
+ * enough that the next append hardly notices, many enough that it costs no rate.
  */
-const FOLD_PAGES = 128;
-/** Pages that a commit writes besides its records: the head, and the tables' inner and first ones. */
-const PAGES_PER_COMMIT = 4;
-/** Where that did not happen, in the commit itself: 16 MiB. */
-const WAL_PAGES = 1024;
+const FOLD_BYTES = 2 << 20;
+/** Or once it has about so many pages, most of them the same ones again: 16 MiB. */
+const FOLD_PAGES = 1024;
+/** Pages that a commit writes besides its records: the head, the tables' inner and first ones. */
+const PAGES_PER_COMMIT = 3;
+/** Where that did not happen, in the commit itself. */
+const WAL_PAGES = 2 * FOLD_PAGES;
 const CACHE_KIB = 8 * 1024;
 const TAGS_PER_PAGE = 16384;
 /** Free pages given back to the file system in one append, once a quarter of the file is free. */
@@ -57,7 +59,8 @@ export class SqliteEngine {
   readonly #files = new Map<string, string>();
   #closed = false;
   readonly #copies = new Copies();
-  /** Pages in the write-ahead log, roughly. */
+  /** What the write-ahead log holds, roughly. */
+  #walBytes = 0;
   #walPages = 0;
 
   constructor(path: string) {
@@ -94,8 +97,9 @@ export class SqliteEngine {
    * append that was made; its failure stops the log, as a failed append does.
    */
   foldWal(): void {
-    if (this.#walPages < FOLD_PAGES || this.#failure !== undefined || this.#closed) return;
-    this.#walPages = 0;
+    if (this.#walBytes < FOLD_BYTES && this.#walPages < FOLD_PAGES) return;
+    if (this.#failure !== undefined || this.#closed) return;
+    this.#walBytes = this.#walPages = 0;
     try {
       this.#guard(() => this.#database?.exec("PRAGMA wal_checkpoint(PASSIVE)"));
     } catch (error) {
@@ -218,7 +222,7 @@ export class SqliteEngine {
       for (const change of append.checkpoint ?? []) changeChunk(statements, change);
       if (append.removals.length > 0) giveBackSpace(database);
       database.exec("COMMIT");
-      this.#walPages += PAGES_PER_COMMIT + Math.ceil(append.bytes.length / PAGE_BYTES);
+      this.#noteWritten(append);
       this.#copies.appended(append);
       this.#checkFiles();
       // Into the file itself: a log that is lost with its side file must not look like a new store.
@@ -227,6 +231,14 @@ export class SqliteEngine {
       rollBack(database);
       throw error;
     }
+  }
+
+  /** A removal or a replacement changes a page of its own, as far as is known here. */
+  #noteWritten(append: LogAppend): void {
+    const { bytes, removals, replacements } = append;
+    const elsewhere = removals.length + (replacements?.positions.length ?? 0);
+    this.#walBytes += bytes.length + elsewhere * PAGE_BYTES;
+    this.#walPages += PAGES_PER_COMMIT + Math.ceil(bytes.length / PAGE_BYTES) + elsewhere;
   }
 
   /** A commit into a file that was removed or replaced is durable nowhere. */
