@@ -58,10 +58,18 @@ export interface Config {
   readonly adminKey: string | undefined;
   readonly grants: readonly GrantSetting[];
   readonly sealPolicy: SealPolicySetting;
+  /** Origin of the kube-apiserver that Kubernetes paths are proxied to. */
+  readonly k8sApiEndpoint: string | undefined;
+  /** PEM. */
+  readonly k8sApiCa: string | undefined;
+  /** A file; what stands in it is sealed. */
+  readonly k8sApiCredential: string | undefined;
   /** Public key files; fingerprints are sealed. */
   readonly recoveryKey: readonly string[];
   /** The operator's word that the store may be lost with its TEE. */
   readonly noRecovery: boolean;
+  /** Lets a store open whose anchor is gone; the simulation only, elsewhere the recovery key says so. */
+  readonly acceptLostAnchor: boolean;
   readonly logLevel: LogLevel;
   readonly heartbeatTimeoutSeconds: number;
   readonly removeLostAfterSeconds: number;
@@ -256,9 +264,13 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     legacyBearerTokens: false,
     adminKey: undefined,
     grants: [],
+    k8sApiEndpoint: undefined,
+    k8sApiCa: undefined,
+    k8sApiCredential: undefined,
     sealPolicy: "default",
     recoveryKey: [],
     noRecovery: false,
+    acceptLostAnchor: false,
     logLevel: "info",
     heartbeatTimeoutSeconds: 90,
     removeLostAfterSeconds: 3_600,

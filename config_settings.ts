@@ -7,6 +7,7 @@ import {
   choice,
   grants,
   hex,
+  httpsOrigin,
   integer,
   mist,
   names,
@@ -15,6 +16,7 @@ import {
   optionalListen,
   parseListen,
   paths,
+  pemCertificates,
   retention,
   teePlugin,
   text,
@@ -214,6 +216,26 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     parse: grants,
   },
   {
+    field: "k8sApiEndpoint",
+    env: "K8S_API_ENDPOINT",
+    help: "https://HOST:PORT of a kube-apiserver that Kubernetes paths are proxied to (sealed)",
+    parse: httpsOrigin,
+  },
+  {
+    field: "k8sApiCa",
+    env: "NAUTILUS_K8S_API_CA",
+    mayBeFile: true,
+    help: "PEM of its CA, or @FILE (sealed)",
+    parse: pemCertificates,
+  },
+  {
+    field: "k8sApiCredential",
+    env: "NAUTILUS_K8S_API_CREDENTIAL",
+    help:
+      "file with a bearer token, or a certificate and its key in PEM, that may impersonate (sealed)",
+    parse: text,
+  },
+  {
     field: "sealPolicy",
     env: "NAUTILUS_SEAL_POLICY",
     help: "measurement | signer | default (measurement; the simulation: signer)",
@@ -230,6 +252,13 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     env: "NAUTILUS_NO_RECOVERY",
     isSwitch: true,
     help: "make a production store that is lost with its TEE",
+    parse: boolean,
+  },
+  {
+    field: "acceptLostAnchor",
+    env: "NAUTILUS_ACCEPT_LOST_ANCHOR",
+    isSwitch: true,
+    help: "simulation: start although the store's anchor is gone; a rollback would not be told",
     parse: boolean,
   },
   {

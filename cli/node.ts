@@ -3,10 +3,11 @@ import { createNodeAttestor, nodeIdentity } from "../api/node_attestor.ts";
 import type { NodeAttestor, TeeFacts } from "../api/deps.ts";
 import { BackendError, type BackendFactory, type Bytes, type TeeBackend } from "../backends/mod.ts";
 import { type IssuedCertificate, openTlsIdentity, type TlsIdentity } from "../api/tls/identity.ts";
-import type { Config } from "../config.ts";
+import { type Config, ConfigError } from "../config.ts";
 import type { ListenAddress } from "../config_values.ts";
 import {
   acquireDataDirLock,
+  type AnchorOptions,
   type DurableLog,
   fileAnchor,
   openSqliteLog,
@@ -28,7 +29,7 @@ import {
   systemRandom,
   type TeeOptions,
 } from "./tee.ts";
-import { awaitStoreKey } from "./unlock.ts";
+import { awaitStoreKey, type RecoveredKey } from "./unlock.ts";
 
 export { systemRandom } from "./tee.ts";
 
@@ -116,7 +117,7 @@ export async function openHost(options: OpenNodeOptions): Promise<OpenHost> {
  */
 export async function openData(
   options: OpenNodeOptions,
-  recoveredKek?: (host: OpenHost) => Promise<Bytes>,
+  recoveredKek?: (host: OpenHost) => Promise<RecoveredKey>,
 ): Promise<OpenData> {
   const { config, step } = options;
   await using undo = new AsyncDisposableStack();
@@ -124,14 +125,20 @@ export async function openData(
   const { tee, log } = host;
   const known = await exists(storePath(config));
   if (tee.kind !== "SIMULATION" && !known) requireAdminKey(config);
-  const kek = await recoveredKek?.(host) ??
+  const key = await recoveredKek?.(host) ??
     (known && tee.sealer === undefined ? await unlock(host, options) : undefined);
   const store = undo.use(
-    await step("store", () => openSealedStore(options, tee, log, kek), (opened) => ({
+    await step("store", () => openSealedStore(options, tee, log, key), (opened) => ({
       store_id: opened.storeId.toHex(),
       sequence: opened.head().sequence.toString(),
-    })).finally(() => kek?.fill(0)),
+    })).finally(() => key?.kek.fill(0)),
   );
+  for (const name of store.stats().freshness.acceptedLost) {
+    options.log.warn(
+      "LOST ANCHOR ACCEPTED: {name} is gone; if this is an older copy of the store, nothing tells",
+      { name },
+    );
+  }
   const opened = undo.move();
   return {
     tee,
@@ -262,7 +269,7 @@ function openTee(factory: BackendFactory, options: OpenNodeOptions): Promise<Tee
 }
 
 /** Where the TEE has no sealing key: the operator's recovery key opens what is there. */
-async function unlock(host: OpenHost, options: OpenNodeOptions): Promise<Bytes | undefined> {
+async function unlock(host: OpenHost, options: OpenNodeOptions): Promise<RecoveredKey | undefined> {
   const { config, log, stopped, mode } = options;
   if (mode !== "create-or-open") requireSealing(host.tee, config);
   const { empty, head, keyring } = await host.log.start();
@@ -274,7 +281,7 @@ async function openSealedStore(
   { config, mode }: OpenNodeOptions,
   tee: TeeBackend,
   log: DurableLog,
-  kek: Bytes | undefined,
+  key: RecoveredKey | undefined,
 ): Promise<Store> {
   const sealing = sealingOf(tee, config);
   let recoveryKeys: readonly Bytes[] = [];
@@ -290,16 +297,35 @@ async function openSealedStore(
     aead: selectAead().provider,
     ...sealing,
     recoveryKeys,
-    ...(kek === undefined ? {} : { recover: { kek } }),
+    ...(key === undefined ? {} : { recover: key }),
     clock: Date.now,
     random: systemRandom,
     mode: mode === "create-or-open" ? mode : "open",
     readOnly: mode === "read-only",
     ...(mode === "read-only" ? { verify: "full" as const } : {}),
-    ...(config.anchorFile === undefined
-      ? {}
-      : { anchors: { records: [fileAnchor(config.anchorFile)] } }),
+    anchors: anchorsOf(tee, config),
   });
+}
+
+/**
+ * What tells a rollback here: the TEE's counter where it has one, and a file on another medium.
+ * @throws {ConfigError} where the host's word would let go of an anchor
+ */
+function anchorsOf({ kind, counter }: TeeBackend, config: Config): AnchorOptions {
+  if (config.acceptLostAnchor && kind !== "SIMULATION") {
+    throw new ConfigError(
+      "--accept-lost-anchor: whoever starts the program could hide a rollback with it, so here only " +
+        "the operator's recovery key lets an anchor go (`nautilus key rewrap --accept-lost-anchor`)",
+    );
+  }
+  return {
+    // The simulation's counter is a file beside the store.
+    ...(counter === undefined
+      ? {}
+      : { counter: { counter, protection: kind === "SIMULATION" ? "accident" : "host" } }),
+    ...(config.anchorFile === undefined ? {} : { records: [fileAnchor(config.anchorFile)] }),
+    acceptLost: config.acceptLostAnchor,
+  };
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,6 +1,5 @@
 /** `nautilus key recovery-accept`: the operator's answer opens the store on this TEE from now on. */
 import { sha256 } from "@noble/hashes/sha2.js";
-import type { Bytes } from "../backends/mod.ts";
 import {
   acceptRecovery,
   decodeRecoveryResponse,
@@ -20,6 +19,7 @@ import {
 import { removeFile } from "./runtime_files.ts";
 import { loadSettings } from "./settings.ts";
 import { requireSealing } from "./tee.ts";
+import type { RecoveredKey } from "./unlock.ts";
 import type { Config } from "../config.ts";
 
 export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
@@ -28,11 +28,11 @@ export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
   const response = await readDocument("in", path, decodeRecoveryResponse);
   return await withNodeOptions(io, config, "open", async (options) => {
     const pending = await readPending(config.dataDir);
-    let kek: Bytes | undefined;
+    let key: RecoveredKey | undefined;
     try {
       await using data = await openData(options, async (host) => {
-        kek = await openAnswer(host, config, pending, response);
-        return kek;
+        key = await openAnswer(host, config, pending, response);
+        return key;
       });
       const { store, tee } = data;
       io.stdout(
@@ -40,6 +40,9 @@ export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
           `store            ${store.storeId.toHex()}: ${store.stats().liveRecords} records`,
           `sealed to        ${tee.kind}, measurement ${(await tee.measurement()).toHex()}`,
           "dropped          the seal of the TEE that is gone; recovery keys stay",
+          ...store.stats().freshness.acceptedLost.map((name) =>
+            `LOST ANCHOR      ${name}, let go by the operator: an older copy could not be told`
+          ),
           "new              identity, TLS, session and admin keys: every session and token has ended",
           "",
           "Start it with `nautilus serve`. Clients trust the new CA and workers the new identity only",
@@ -48,7 +51,7 @@ export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
         ].join("\n"),
       );
     } finally {
-      kek?.fill(0);
+      key?.kek.fill(0);
     }
     await removeFile(pendingPath(config.dataDir));
     return EXIT.done;
@@ -61,7 +64,7 @@ async function openAnswer(
   config: Config,
   pending: PendingRecovery,
   response: RecoveryResponse,
-): Promise<Bytes> {
+): Promise<RecoveredKey> {
   const { keyring } = await log.start();
   if (keyring === undefined || sha256(keyring).toHex() !== pending.request.keyring_sha256) {
     throw new RecoveryRefused(
@@ -72,7 +75,8 @@ async function openAnswer(
   }
   const ephemeralKey = await unsealPending(pending, requireSealing(tee, config).sealer);
   try {
-    return await acceptRecovery(pending.request, response, ephemeralKey);
+    const kek = await acceptRecovery(pending.request, response, ephemeralKey);
+    return { kek, acceptLostAnchor: response.accept_lost_anchor === true };
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== "invalid_request") throw error;
     throw new RecoveryRefused(error.message, { cause: error, hint: error.hint });

@@ -24,7 +24,15 @@ import { loadPolicy } from "./verify.ts";
 import { rawArgs } from "./verify_args.ts";
 import { diskReader, readEndorsements } from "./verify_input.ts";
 
-const FLAGS = ["request", "key", "policy", "out", "endorsements", "collateral"];
+const FLAGS = [
+  "request",
+  "key",
+  "policy",
+  "out",
+  "endorsements",
+  "collateral",
+  "accept-lost-anchor",
+];
 
 export async function recoveryRewrap(io: CommandIo): Promise<ExitCode> {
   const args = rawArgs(io.args, FLAGS);
@@ -37,6 +45,7 @@ export async function recoveryRewrap(io: CommandIo): Promise<ExitCode> {
     policy: wanted(one, "policy"),
     out: wanted(one, "out"),
   };
+  const acceptLostAnchor = args.switches.has("accept-lost-anchor");
   const disk = diskReader();
   const policy = await loadPolicy(disk, paths.policy);
   const request = await readDocument("request", paths.request, decodeRecoveryRequest);
@@ -68,7 +77,7 @@ export async function recoveryRewrap(io: CommandIo): Promise<ExitCode> {
   const key = await readRecoveryPrivateKey(paths.key);
   let answer: RecoveryResponse;
   try {
-    answer = await rewrap(request, key);
+    answer = await rewrap(request, key, acceptLostAnchor);
   } finally {
     key.privateKey.fill(0);
   }
@@ -80,6 +89,9 @@ export async function recoveryRewrap(io: CommandIo): Promise<ExitCode> {
       `with             recovery key ${recoveryFingerprint(key.publicKey)}`,
       `by policy        ${policy.id}, SHA-256 ${policy.digest}`,
       `answer           ${paths.out}  (opens on that TEE only: \`nautilus key recovery-accept\`)`,
+      ...(acceptLostAnchor
+        ? ["LOST ANCHOR ACCEPTED: if this is an older copy of the store, nothing will tell."]
+        : []),
       ...(teeType === "SIMULATION"
         ? ["A SIMULATION PROTECTS NOTHING: whoever reads that machine reads the store."]
         : []),
@@ -108,9 +120,10 @@ function refuseUnlessAffirmed({ tier, checks }: AttestationResult): void {
 async function rewrap(
   request: RecoveryRequest,
   key: Parameters<typeof rewrapForRecovery>[1],
+  acceptLostAnchor: boolean,
 ): Promise<RecoveryResponse> {
   try {
-    return await rewrapForRecovery(request, key);
+    return await rewrapForRecovery(request, key, acceptLostAnchor);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     throw new RecoveryRefused(error.message, { cause: error, hint: error.hint });

@@ -103,7 +103,7 @@ async function restore(
     ].join("\n"),
   );
   const { keyring } = header;
-  const kek = await awaitAnswer({
+  const { kek } = await awaitAnswer({
     tee,
     keyring,
     paths,

@@ -43,7 +43,7 @@ export function unlockPaths(
 export async function awaitStoreKey(
   { tee, log: durable }: OpenHost,
   { dataDir, log, stopped }: UnlockOptions,
-): Promise<Bytes> {
+): Promise<RecoveredKey> {
   const { keyring } = await durable.start();
   if (keyring === undefined) {
     throw new StoreError("keyring_missing", `the store in ${dataDir} has no keyring`, {
@@ -67,6 +67,14 @@ export async function awaitStoreKey(
   }
 }
 
+/** What the operator's answer brings. */
+export interface RecoveredKey {
+  /** 32 bytes; whoever gets it wipes it. */
+  readonly kek: Bytes;
+  /** The operator's consent that an anchor which is gone is let go. */
+  readonly acceptLostAnchor: boolean;
+}
+
 export interface AwaitAnswerOptions {
   readonly tee: TeeBackend;
   /** Of the store that is to be opened. */
@@ -85,7 +93,7 @@ export interface AwaitAnswerOptions {
  */
 export async function awaitAnswer(
   { tee, keyring, paths, log, stopped }: AwaitAnswerOptions,
-): Promise<Bytes> {
+): Promise<RecoveredKey> {
   if (tee.attester === undefined) {
     throw new BackendError("unavailable", `${tee.kind} gives no evidence`, { kind: tee.kind });
   }
@@ -99,8 +107,8 @@ export async function awaitAnswer(
       { ...paths, recipients: recoveryRecipients(keyring) },
     );
     for (;;) {
-      const kek = await tryAnswer(paths.answer, request, ephemeralPrivateKey, log);
-      if (kek !== undefined) return kek;
+      const key = await tryAnswer(paths.answer, request, ephemeralPrivateKey, log);
+      if (key !== undefined) return key;
       await pause(POLL_MS, stopped);
     }
   } finally {
@@ -113,10 +121,11 @@ async function tryAnswer(
   request: RecoveryRequest,
   privateKey: Bytes,
   log: Logger,
-): Promise<Bytes | undefined> {
+): Promise<RecoveredKey | undefined> {
   try {
     const response = await readDocument("answer", path, decodeRecoveryResponse);
-    return await acceptRecovery(request, response, privateKey);
+    const kek = await acceptRecovery(request, response, privateKey);
+    return { kek, acceptLostAnchor: response.accept_lost_anchor === true };
   } catch (error) {
     const { cause } = error instanceof Error ? error : { cause: undefined };
     if (error instanceof UsageError && cause instanceof Deno.errors.NotFound) return undefined;

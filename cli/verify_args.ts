@@ -36,7 +36,7 @@ const TEES: Readonly<Record<string, TeeType | "auto">> = {
 
 const MANY = ["endorsements", "collateral"];
 const ONE = ["tee", "policy", "nonce", "report-data", "at", "from", "out"];
-const SWITCHES = ["json", "insecure-transport"];
+const SWITCHES = ["json", "insecure-transport", "accept-lost-anchor"];
 
 /** Flags and their values; shared with `nautilus policy`. */
 export interface RawArgs {
@@ -97,7 +97,7 @@ export function parseVerifyArgs(args: readonly string[]): VerifyArgs {
   const raw = rawArgs(args, [
     ...MANY,
     ...ONE.filter((name) => !["from", "out"].includes(name)),
-    ...SWITCHES,
+    ...SWITCHES.filter((name) => name !== "accept-lost-anchor"),
   ]);
   const policy = raw.one.get("policy");
   if (policy === undefined) {

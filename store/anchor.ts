@@ -26,6 +26,11 @@ export interface AnchorOptions {
     readonly protection: "accident" | "host";
   };
   readonly records?: readonly RecordAnchor[];
+  /**
+   * Opens a store whose anchor is gone: one that is empty, or is not given any more. An anchor that
+   * contradicts the log is refused still. Whoever can set this can hide a rollback from an anchor.
+   */
+  readonly acceptLost?: boolean;
   /** The anchors are advanced after so many transactions, at every open and at close; 1,000 by default. */
   readonly everyCommits?: number;
 }
@@ -35,6 +40,8 @@ export interface FreshnessStatus {
   readonly protection: RollbackProtection;
   /** Up to here an older log would be refused. Undefined without anchors. */
   readonly anchoredSequence: bigint | undefined;
+  /** Anchors that were gone at this opening and were let go by the operator's word. */
+  readonly acceptedLost: readonly string[];
   /** Why the last advance did not succeed, if it did not. */
   readonly problem: string | undefined;
 }

@@ -31,6 +31,9 @@ interface Held {
   bytes: Bytes | undefined;
 }
 
+const LOST_HINT =
+  "if it is gone for good, recover with the operator's consent (`nautilus key rewrap " +
+  "--accept-lost-anchor`; --accept-lost-anchor at the start of a simulation)";
 const ROLLBACK_HINT =
   "an older copy of the data directory was put in place; put back the newest, or restore a backup";
 
@@ -43,6 +46,7 @@ export class Freshness {
   /** The counter's value as last read or set. */
   #counter = 0n;
   #anchoredSequence: number | undefined;
+  readonly #acceptedLost: string[] = [];
   #problem: string | undefined;
   #advancing: Promise<void> | undefined;
 
@@ -83,6 +87,7 @@ export class Freshness {
       anchoredSequence: this.#anchoredSequence === undefined
         ? undefined
         : BigInt(this.#anchoredSequence),
+      acceptedLost: this.#acceptedLost,
       problem: this.#problem,
     };
   }
@@ -103,12 +108,15 @@ export class Freshness {
       const bytes = await ask(anchor.name, () => anchor.read());
       this.#held.push({ anchor, bytes });
       const state = bytes === undefined ? undefined : this.#decode(anchor, bytes);
+      const wasAnchored = ((head?.anchoredBy ?? 0) & ANCHORED.record) !== 0;
+      if (state === undefined && wasAnchored && this.#accepts(anchor.name)) continue;
       checkRecord(anchor, state, head, incarnations);
     }
     const by = head?.anchoredBy ?? 0;
-    if ((by & ANCHORED.record) !== 0 && this.#held.length === 0) {
+    const isGone = (by & ANCHORED.record) !== 0 && this.#held.length === 0;
+    if (isGone && !this.#accepts("the anchor record")) {
       throw new StoreError("rollback", "this store has an anchor record, none was given", {
-        hint: "name the anchor again (--anchor-file), or restore the store to begin without one",
+        hint: `name the anchor again (--anchor-file); ${LOST_HINT}`,
       });
     }
   }
@@ -144,12 +152,12 @@ export class Freshness {
     const expected = !recovering &&
       ((head?.anchoredBy ?? 0) & ANCHORED.counter) !== 0;
     if (options === undefined) {
-      if (!expected) return;
+      if (!expected || this.#accepts("the TEE's counter")) return;
       throw new StoreError(
         "rollback",
         "this store counts by the TEE's counter, which is not there",
         {
-          hint: "start it on the TEE that it was made on, or restore a backup there",
+          hint: `start it on the TEE that it was made on; ${LOST_HINT}`,
         },
       );
     }
@@ -165,6 +173,13 @@ export class Freshness {
         : `the TEE's counter shows ${shown}, the log ${named}: the counter is another one`,
       { hint: ROLLBACK_HINT },
     );
+  }
+
+  /** Whether the operator let go of what is gone; then it is told. */
+  #accepts(name: string): boolean {
+    if (this.#options.acceptLost !== true) return false;
+    this.#acceptedLost.push(name);
+    return true;
   }
 
   async #advance(head: Head): Promise<void> {
@@ -248,7 +263,11 @@ function checkRecord(
   };
   if (state === undefined) {
     if (((head?.anchoredBy ?? 0) & ANCHORED.record) !== 0) {
-      refuse("it is empty, but this store was anchored there");
+      throw new StoreError(
+        "rollback",
+        `${anchor.name}: it is empty, but this store was anchored there`,
+        { hint: `put back the anchor that belongs to this store; ${LOST_HINT}` },
+      );
     }
     return;
   }

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { BackendError, type MonotonicCounter } from "../backends/mod.ts";
+import { BackendError, type Bytes, type MonotonicCounter } from "../backends/mod.ts";
 import { commit, openTestStore, put } from "../tests/fakes/test_store.ts";
-import type { AnchorOptions } from "./anchor.ts";
+import type { AnchorOptions, RecordAnchor } from "./anchor.ts";
 import { StoreError } from "./errors.ts";
 import { fileAnchor } from "./file_anchor.ts";
 import { createMemoryLog, createMemoryMedium, type MemoryMedium } from "./logs/memory.ts";
@@ -142,4 +142,68 @@ Deno.test("an anchor that cannot be asked stops the opening, one that cannot be 
   reachable = true;
   await using again = await openTestStore({ log: createMemoryLog(medium), anchors });
   assertEquals(again.stats().freshness.problem, undefined);
+});
+
+/** An anchor in memory that can be lost. */
+function recordAnchor(): RecordAnchor & { bytes: Bytes | undefined } {
+  return {
+    name: "test anchor",
+    protection: "host",
+    bytes: undefined,
+    read() {
+      return Promise.resolve(this.bytes);
+    },
+    compareAndSet(expected, next) {
+      if (this.bytes !== expected) return Promise.resolve(false);
+      this.bytes = next;
+      return Promise.resolve(true);
+    },
+  };
+}
+
+Deno.test("a lost anchor is let go by an explicit word only, told, and not asked for again", async () => {
+  const medium = createMemoryMedium();
+  const anchor = recordAnchor();
+  await (await openTestStore({
+    log: createMemoryLog(medium),
+    anchors: { records: [anchor], counter: { counter: testCounter(), protection: "accident" } },
+  }))[Symbol.asyncDispose]();
+  const empty = recordAnchor();
+  for (const anchors of [{}, { records: [empty] }]) {
+    const error = await refused(copy(medium), anchors);
+    assertEquals(error.code, "rollback");
+    assert(error.hint?.includes("accept-lost-anchor"), error.hint);
+  }
+  {
+    await using store = await openTestStore({
+      log: createMemoryLog(medium),
+      anchors: { acceptLost: true },
+    });
+    const { acceptedLost, protection } = store.stats().freshness;
+    assertEquals(acceptedLost, ["the TEE's counter", "the anchor record"]);
+    assertEquals(protection, "none");
+  }
+  // Let go for good: the next opening needs no word.
+  await using store = await openTestStore({ log: createMemoryLog(medium) });
+  assertEquals(store.stats().freshness.acceptedLost, []);
+});
+
+Deno.test("an emptied anchor begins anew once it was let go; one that knows better is believed", async () => {
+  const medium = createMemoryMedium();
+  const anchor = recordAnchor();
+  const open = (acceptLost: boolean, at = medium) =>
+    openTestStore({ log: createMemoryLog(at), anchors: { records: [anchor], acceptLost } });
+  await (await open(false))[Symbol.asyncDispose]();
+  const old = copy(medium);
+  {
+    await using store = await open(true);
+    assertEquals(store.stats().freshness.acceptedLost, []);
+    await commit(store, put("etcd", "a", "1"));
+  }
+  const error = await assertRejects(() => open(true, old), StoreError);
+  assertEquals(error.code, "rollback", "a word for what is lost hides no older copy");
+  anchor.bytes = undefined;
+  await (await open(true))[Symbol.asyncDispose]();
+  assert(anchor.bytes !== undefined);
+  await (await open(false))[Symbol.asyncDispose]();
 });

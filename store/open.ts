@@ -54,7 +54,11 @@ export interface StoreOptions {
    * Opens a store whose TEE is gone: the KEK as `acceptRecovery` gave it. It is wrapped by `sealer`
    * from then on; identity, TLS and session keys are new.
    */
-  readonly recover?: { readonly kek: Bytes };
+  readonly recover?: {
+    readonly kek: Bytes;
+    /** The operator's consent, from the same answer: as `anchors.acceptLost`. */
+    readonly acceptLostAnchor?: boolean;
+  };
   /** Milliseconds since the epoch. Only shown, never trusted. */
   readonly clock: () => number;
   readonly random: (length: number) => Bytes;
@@ -180,7 +184,11 @@ async function assemble(
   const freshness = new Freshness(
     keyring.storeId,
     deriveKey(keyring.kek, keyring.storeId, "anchor"),
-    options.anchors ?? {},
+    {
+      ...options.anchors,
+      acceptLost: options.anchors?.acceptLost === true ||
+        options.recover?.acceptLostAnchor === true,
+    },
   );
   try {
     const index = new Index(options.cacheBytes ?? DEFAULT_CACHE_BYTES);

@@ -17,6 +17,10 @@ import { decodeKeyring, type RecoveryWrap } from "./keyring_format.ts";
 
 const WRAP_INFO = utf8("nautilus-tee/recovery-key/v1");
 const RESPONSE_INFO = utf8("nautilus-tee/recovery-response/v1");
+/** Another string, so that whoever carries the answer can neither add nor take away the consent. */
+const RESPONSE_INFO_WITHOUT_ANCHOR = utf8(
+  "nautilus-tee/recovery-response/v1/accept-lost-anchor",
+);
 const REQUEST_CONTEXT = utf8("nautilus-tee/recovery-request/v1");
 
 /** Made by the operator, offline; only the public key reaches a master. */
@@ -64,6 +68,8 @@ export interface RecoveryResponse {
   readonly store_id: string;
   readonly encapsulated: string;
   readonly ciphertext: string;
+  /** The operator's consent that an anchor which is gone tells no rollback any more. */
+  readonly accept_lost_anchor?: true;
 }
 
 const BASE64 = v.pipe(v.string(), v.base64());
@@ -88,6 +94,7 @@ const RESPONSE = v.strictObject({
   store_id: HEX_16,
   encapsulated: BASE64,
   ciphertext: BASE64,
+  accept_lost_anchor: v.exactOptional(v.literal(true)),
 });
 
 /** @throws {StoreError} `invalid_request` naming the field */
@@ -146,11 +153,13 @@ export async function createRecoveryRequest(
 /**
  * On the operator's machine, after the request's evidence was appraised: whoever skips that hands
  * the store to whoever asks.
+ * @param acceptLostAnchor the store may open there without the anchor that it had
  * @throws {StoreError} `invalid_request`: no wrap for this key, or the request contradicts itself
  */
 export async function rewrapForRecovery(
   request: RecoveryRequest,
   recoveryKey: HpkeKeyPair,
+  acceptLostAnchor = false,
 ): Promise<RecoveryResponse> {
   const keyringBytes = Uint8Array.fromBase64(request.keyring);
   const { body } = decodeKeyring(keyringBytes);
@@ -183,7 +192,7 @@ export async function rewrapForRecovery(
   }
   const answer = await hpkeSeal(
     Uint8Array.fromBase64(request.ephemeral_key),
-    RESPONSE_INFO,
+    acceptLostAnchor ? RESPONSE_INFO_WITHOUT_ANCHOR : RESPONSE_INFO,
     storeId,
     kek,
   );
@@ -193,6 +202,7 @@ export async function rewrapForRecovery(
     store_id: body.store_id,
     encapsulated: answer.encapsulated.toBase64(),
     ciphertext: answer.ciphertext.toBase64(),
+    ...(acceptLostAnchor ? { accept_lost_anchor: true } : {}),
   };
 }
 
@@ -210,7 +220,8 @@ export async function acceptRecovery(
   if (!equalBytes(storeId, Uint8Array.fromHex(request.store_id))) {
     throw new StoreError("invalid_request", "recovery response: it is for another store");
   }
-  const kek = await hpkeOpen(ephemeralPrivateKey, RESPONSE_INFO, storeId, {
+  const info = response.accept_lost_anchor === true ? RESPONSE_INFO_WITHOUT_ANCHOR : RESPONSE_INFO;
+  const kek = await hpkeOpen(ephemeralPrivateKey, info, storeId, {
     encapsulated: Uint8Array.fromBase64(response.encapsulated),
     ciphertext: Uint8Array.fromBase64(response.ciphertext),
   });

@@ -123,6 +123,18 @@ Deno.test("recovery refuses a wrong key, another request's answer and another st
   );
   assertEquals(medium, before);
   assert((await acceptRecovery(request, response, ephemeralPrivateKey)).length === 32);
+  // Who carries the answer can neither add the consent to a lost anchor nor take it away.
+  const { accept_lost_anchor: consent, ...without } = await rewrapForRecovery(
+    request,
+    operator,
+    true,
+  );
+  assertEquals(consent, true);
+  await refused(() => acceptRecovery(request, without, ephemeralPrivateKey), "invalid_request");
+  await refused(
+    () => acceptRecovery(request, { ...response, accept_lost_anchor: true }, ephemeralPrivateKey),
+    "invalid_request",
+  );
 });
 
 Deno.test("recovery documents are decoded strictly", () => {

@@ -1,6 +1,7 @@
 /** The store: the seam of mod.ts over index, writer, reader and watches. */
 import type { Bytes, Sealer } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
+import { Anchoring } from "./anchoring.ts";
 import { backupStream } from "./backup.ts";
 import { fromBinaryString } from "./bytes.ts";
 import { Checkpointer } from "./checkpointer.ts";
@@ -90,6 +91,7 @@ export class SealedStore implements Store {
   readonly #compactor: Compactor;
   readonly #checkpointer: Checkpointer;
   readonly #commits: Commits;
+  readonly #anchoring: Anchoring;
   readonly #keys: KeyChanges;
   readonly #rotation: Rotation;
   readonly #verifying = new Set<Promise<unknown>>();
@@ -121,7 +123,7 @@ export class SealedStore implements Store {
       takeCheckpoint: () => this.#checkpointer.take(),
       onDurable: (head) => {
         this.#checkpointer.step(head.sequence).catch((error) => this.#writer.fail(error));
-        if (parts.freshness.due(head)) this.#anchor().catch((error) => this.#writer.fail(error));
+        this.#anchoring.step(head);
         if (this.#keys.isDataKeyDue) this.#rotation.start();
       },
     });
@@ -140,6 +142,7 @@ export class SealedStore implements Store {
     const shared = { index, sealer, incarnations, reader: this.#reader, writer: this.#writer };
     const checkpointer = this.#checkpointer;
     this.#commits = new Commits({ ...shared, watches: this.#watches, checkpointer });
+    this.#anchoring = new Anchoring(parts.freshness, this.#writer, this.#commits);
     this.#keys = new KeyChanges({ ...parts, ...shared, commits: this.#commits });
     this.#rotation = new Rotation({
       ...shared,
@@ -286,10 +289,7 @@ export class SealedStore implements Store {
 
   /** Begins the new incarnation in the log; openStore awaits it. */
   async begin(reason: "create" | "open" | "recover" | "reseal"): Promise<void> {
-    const { freshness, newKeyring } = this.#parts;
-    this.#writer.anchor = { counter: freshness.nextCounter(), by: freshness.by };
-    await this.#keys.beginIncarnation(reason, newKeyring);
-    await freshness.advance(this.#writer.head);
+    await this.#anchoring.first(() => this.#keys.beginIncarnation(reason, this.#parts.newKeyring));
     this.#rotation.resume();
   }
 
@@ -344,7 +344,7 @@ export class SealedStore implements Store {
     await this.#rotation.close();
     await Promise.all(this.#verifying);
     await this.#writer.settled();
-    await this.#anchorLast();
+    if (!this.#parts.readOnly) await this.#anchoring.last();
     this.#writer.fail(closed);
     this.#parts.freshness.close();
     this.#parts.sealer.close();
@@ -362,36 +362,6 @@ export class SealedStore implements Store {
   #checkWritable(): void {
     if (this.#parts.readOnly) {
       throw new StoreError("invalid_request", "the store was opened read-only");
-    }
-  }
-
-  /** Advances the anchors to now. A counter's next value must stand in a durable head first. */
-  async #anchor(): Promise<void> {
-    const { freshness } = this.#parts;
-    const counter = freshness.nextCounter();
-    if (counter !== this.#writer.head.anchorCounter) {
-      this.#writer.anchor = { counter, by: freshness.by };
-      await new Promise<void>((resolve, reject) => {
-        this.#writer.submit({
-          prepare: (place) => ({
-            commit: this.#commits.of(place, { publish: resolve, reject }),
-          }),
-          reject,
-        });
-      });
-    }
-    await freshness.advance(this.#writer.head);
-  }
-
-  /** Before closing, so that what was written last is covered. */
-  async #anchorLast(): Promise<void> {
-    const { freshness, readOnly } = this.#parts;
-    if (readOnly || !freshness.active || this.#writer.failure !== undefined) return;
-    try {
-      await this.#anchor();
-    } catch (error) {
-      // Told by the next opening, which finds the anchor advanced by somebody else.
-      this.#writer.fail(error);
     }
   }
 
