@@ -16,7 +16,6 @@ import type { Place, Writer } from "./writer.ts";
 /** Secrets that stay with the store for good; the others are renewed by restore and recovery. */
 const LASTING_SECRETS: ReadonlySet<SecretPurpose> = new Set<SecretPurpose>([
   "etcd-ca",
-  "etcd-snapshot",
   "sui-signer",
   "audit",
 ]);

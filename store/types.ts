@@ -141,7 +141,6 @@ export type SecretPurpose =
   | "identity"
   | "tls"
   | "etcd-ca"
-  | "etcd-snapshot"
   | "session-token"
   | "admin-token"
   | "audit"

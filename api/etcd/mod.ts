@@ -17,4 +17,3 @@ export { CLIENT_CERTIFICATES_PATH, etcdCertificateRoutes } from "./certificate_r
 export { DEFAULT_ETCD_LIMITS, ETCD_VERSION, type EtcdLimits } from "./context.ts";
 export { type BoundAddress, ListenError, type ListenSpec, type TlsFiles } from "./listener.ts";
 export type { StorageFacts } from "./maintenance.ts";
-export { readSnapshot, SnapshotError } from "./snapshot.ts";

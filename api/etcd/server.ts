@@ -93,6 +93,7 @@ export async function createEtcdServer(options: EtcdServerOptions): Promise<Etcd
       memberName: options.memberName,
       clientUrls: () => addresses.map(clientUrl),
       random,
+      clock,
     }),
   ];
   const grpc = new GrpcServer({
