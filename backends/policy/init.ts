@@ -41,7 +41,7 @@ export function initialPolicy(
   return [
     "// Appraisal policy of Nautilus TEE: see docs/VERIFYING.md for every field.",
     `// Made from ${result.teeType} evidence with SHA-256 ${result.evidenceDigest}.`,
-    "// It accepts what that evidence shows: read it before you rely on it.",
+    ...heading(result.teeType, node),
     ...problems.map((problem) =>
       `// ATTENTION, the evidence itself does not pass: ${oneLine(problem)}`
     ),
@@ -55,6 +55,22 @@ export function initialPolicy(
     "}",
     "",
   ].join("\n");
+}
+
+/** What the policy will say to the very evidence it was made from. */
+function heading(teeType: TeeType, node: Claims): string[] {
+  const covers = text(node["covers"]);
+  if (Object.keys(node).length === 0 || covers === "program" || covers === "image") {
+    return ["// It accepts what that evidence shows: read it before you rely on it."];
+  }
+  return [
+    `// It REFUSES that evidence as it stands: ${
+      teeType === "SIMULATION"
+        ? "a simulation protects nothing, and"
+        : `its measurement covers "${oneLine(covers)}", not the running master;`
+    } "covers" below`,
+    "// lists what does. The rest is what that evidence shows: read it before you rely on it.",
+  ];
 }
 
 function oneLine(value: string): string {

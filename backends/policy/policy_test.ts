@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { BackendError } from "../mod.ts";
 import { initialPolicy } from "./init.ts";
 import { repeatedKey } from "./jsonc_keys.ts";
@@ -171,4 +177,16 @@ Deno.test("initialPolicy() writes a policy that parses, and never copies debug m
     [],
   );
   assertEquals(parsePolicy(tdx).sections.tdx?.rtmrs, { "0": [M], "1": [M], "2": [M] });
+});
+
+Deno.test("initialPolicy() says at its head when it refuses the evidence it was made from", () => {
+  const made = (teeType: "SIMULATION" | "SGX" | "SEV", covers: string) =>
+    initialPolicy({
+      teeType,
+      claims: { node: { covers, config_digest: "", store_id: "" } },
+      evidenceDigest: "00".repeat(32),
+    }, []).split("\n").slice(2, 4).join(" ");
+  assertStringIncludes(made("SIMULATION", "none"), "It REFUSES that evidence as it stands: a sim");
+  assertStringIncludes(made("SGX", "helper"), 'its measurement covers "helper", not the running');
+  assertStringIncludes(made("SEV", "image"), "It accepts what that evidence shows");
 });

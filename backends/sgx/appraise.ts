@@ -1,16 +1,8 @@
 /** SGX quotes against a policy. */
-import {
-  type AppraisalInput,
-  attestationResult,
-  CheckList,
-  checkReportData,
-  type Verifier,
-} from "../appraisal.ts";
-import { appraiseDcap, dcapClaims, dcapExpiry } from "../dcap/appraise.ts";
-import { collectCollateral, rememberingParser } from "../dcap/collateral.ts";
+import { type CheckList, checkReportData, type Verifier } from "../appraisal.ts";
 import type { DcapContext } from "../dcap/context.ts";
 import { SGX_FLAG } from "../dcap/enclave_report.ts";
-import { BackendError } from "../errors.ts";
+import { appraiseQuote, type QuoteSubject } from "../dcap/quote_appraisal.ts";
 import type { SgxSection } from "../policy/dcap.ts";
 import { accepts } from "../policy/schema.ts";
 import { type SgxQuote, sgxReportClaims } from "./abi.ts";
@@ -18,36 +10,18 @@ import { type SgxVerified, verifySgxQuote } from "./verify.ts";
 
 /** The verifier of tee_type SGX. */
 export function createSgxVerifier(context: DcapContext): Verifier<SgxSection> {
-  return {
+  const subject: QuoteSubject<SgxSection, SgxVerified> = {
     kind: "SGX",
-    async appraise(input: AppraisalInput<SgxSection>) {
-      const { evidence, policy, now } = input;
-      const list = new CheckList();
-      const endorsements = [...evidence.endorsements, ...input.endorsements];
-      const collateral = context.cache?.collateral(endorsements) ??
-        collectCollateral(endorsements, rememberingParser([context.root]));
-      let verified: SgxVerified;
-      try {
-        verified = await verifySgxQuote(evidence.data, collateral, context, now);
-      } catch (error) {
-        if (!(error instanceof BackendError) || error.code !== "malformed") throw error;
-        list.fail("format", "malformed", error.message);
-        const outcome = { teeType: "SGX", claims: {}, checks: list.checks, expiresAt: undefined };
-        return attestationResult(input, { ...outcome, teeType: "SGX" });
-      }
-      const { quote, facts } = verified;
-      list.pass("format", `SGX quote version ${quote.header.version}`);
-      appraiseDcap(list, quote, facts, collateral, policy.section, now);
-      appraiseEnclave(list, quote, policy.section);
-      checkReportData(list, quote.report.reportData, input, policy.section.reportData);
-      return attestationResult(input, {
-        teeType: "SGX",
-        claims: { ...dcapClaims(quote, facts), ...sgxReportClaims(quote) },
-        checks: list.checks,
-        expiresAt: dcapExpiry(facts),
-      });
+    verify: (bytes, collateral, now) => verifySgxQuote(bytes, collateral, context, now),
+    describe: ({ quote }) => `SGX quote version ${quote.header.version}`,
+    appraise(list, { quote }, input) {
+      const { section } = input.policy;
+      appraiseEnclave(list, quote, section);
+      checkReportData(list, quote.report.reportData, input, section.reportData);
     },
+    claims: ({ quote }) => sgxReportClaims(quote),
   };
+  return { kind: "SGX", appraise: (input) => appraiseQuote(context, input, subject) };
 }
 
 /** The enclave itself: attributes, identity, versions. */

@@ -1,15 +1,7 @@
 /** TDX quotes against a policy. */
-import {
-  type AppraisalInput,
-  attestationResult,
-  CheckList,
-  checkReportData,
-  type Verifier,
-} from "../appraisal.ts";
-import { appraiseDcap, dcapClaims, dcapExpiry } from "../dcap/appraise.ts";
-import { collectCollateral, rememberingParser } from "../dcap/collateral.ts";
+import { type CheckList, checkReportData, type Verifier } from "../appraisal.ts";
 import type { DcapContext } from "../dcap/context.ts";
-import { BackendError } from "../errors.ts";
+import { appraiseQuote, type QuoteSubject } from "../dcap/quote_appraisal.ts";
 import type { Bytes } from "../mod.ts";
 import type { TdxSection } from "../policy/dcap.ts";
 import { accepts } from "../policy/schema.ts";
@@ -18,47 +10,22 @@ import { type TdxVerified, verifyTdxQuote } from "./verify.ts";
 
 /** The verifier of tee_type TDX. */
 export function createTdxVerifier(context: DcapContext): Verifier<TdxSection> {
-  return {
+  const subject: QuoteSubject<TdxSection, TdxVerified> = {
     kind: "TDX",
-    async appraise(input: AppraisalInput<TdxSection>) {
-      const { evidence, policy, now } = input;
-      const list = new CheckList();
-      const endorsements = [...evidence.endorsements, ...input.endorsements];
-      const collateral = context.cache?.collateral(endorsements) ??
-        collectCollateral(endorsements, rememberingParser([context.root]));
-      let verified: TdxVerified;
-      try {
-        verified = await verifyTdxQuote(evidence.data, collateral, context, now);
-      } catch (error) {
-        if (!(error instanceof BackendError) || error.code !== "malformed") throw error;
-        list.fail("format", "malformed", error.message);
-        return attestationResult(input, {
-          teeType: "TDX",
-          claims: {},
-          checks: list.checks,
-          expiresAt: undefined,
-        });
-      }
-      const { quote, facts } = verified;
-      list.pass("format", `TDX quote version ${quote.header.version}, body type ${quote.bodyType}`);
-      appraiseDcap(list, quote, facts, collateral, policy.section, now);
-      appraiseTd(list, quote, policy.section);
-      checkEventLog(list, verified, policy.section);
-      const azureData = checkAzure(list, verified, policy.section);
-      const actual = azureData ?? quote.report.reportData;
-      checkReportData(list, actual, input, policy.section.reportData);
-      return attestationResult(input, {
-        teeType: "TDX",
-        claims: {
-          ...dcapClaims(quote, facts),
-          ...tdReportClaims(quote.report),
-          ...extras(verified),
-        },
-        checks: list.checks,
-        expiresAt: dcapExpiry(facts),
-      });
+    verify: (bytes, collateral, now) => verifyTdxQuote(bytes, collateral, context, now),
+    describe: ({ quote }) =>
+      `TDX quote version ${quote.header.version}, body type ${quote.bodyType}`,
+    appraise(list, verified, input) {
+      const { quote } = verified;
+      const { section } = input.policy;
+      appraiseTd(list, quote, section);
+      checkEventLog(list, verified, section);
+      const actual = checkAzure(list, verified, section) ?? quote.report.reportData;
+      checkReportData(list, actual, input, section.reportData);
     },
+    claims: (verified) => ({ ...tdReportClaims(verified.quote.report), ...extras(verified) }),
   };
+  return { kind: "TDX", appraise: (input) => appraiseQuote(context, input, subject) };
 }
 
 /** The TD itself: attributes, measurements, who owns and serves it. */

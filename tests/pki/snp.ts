@@ -38,7 +38,10 @@ function rsaKey(): Promise<TestKey> {
 }
 
 /** ASK and ASVK share a key here: their names tell them apart. Two in a row have nothing in common. */
-export async function makeAuthorities(line: Line): Promise<SnpAuthorities> {
+export async function makeAuthorities(
+  line: Line,
+  span: { readonly notBefore: number; readonly notAfter: number } = SPAN,
+): Promise<SnpAuthorities> {
   const arkKey = await rsaKey();
   const askKey = await rsaKey();
   const askSerial = Uint8Array.of(1, 0, 1);
@@ -51,7 +54,7 @@ export async function makeAuthorities(line: Line): Promise<SnpAuthorities> {
       issuerKey: arkKey,
       serial,
       ca: { pathLength: 0 },
-      ...SPAN,
+      ...span,
     });
   return {
     line,
@@ -65,7 +68,7 @@ export async function makeAuthorities(line: Line): Promise<SnpAuthorities> {
         key: arkKey,
         issuerKey: arkKey,
         ca: {},
-        ...SPAN,
+        ...span,
       }),
       ask: await intermediate(`SEV-${line}`, askSerial),
       asvk: await intermediate(`SEV-VLEK-${line}`, Uint8Array.of(1, 1, 1)),
