@@ -95,6 +95,24 @@ function url(value: string): string {
   return parsed.href.replace(/\/$/, "");
 }
 
+/** `https://host[:port]`, nothing behind it. */
+export function httpsOrigin(value: unknown): string {
+  const found = url(text(value));
+  if (!found.startsWith("https://") || new URL(found).origin !== found) {
+    throw new Error("https://HOST:PORT without a path is wanted");
+  }
+  return found;
+}
+
+/** One certificate or more in PEM, and nothing else. */
+export function pemCertificates(value: unknown): string {
+  const pem = typeof value === "string" ? value.trim() : "";
+  if (!/^(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+$/.test(pem)) {
+    throw new Error("certificates in PEM are wanted, or @FILE that holds them");
+  }
+  return `${pem}\n`;
+}
+
 export function urls(value: unknown): readonly string[] {
   const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
   const found = list.map((item) => url(item.trim()));

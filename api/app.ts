@@ -18,6 +18,7 @@ import { adminRoutes } from "./routes/admin.ts";
 import { attestationRoutes } from "./routes/attestation.ts";
 import { backupRoutes } from "./routes/backup.ts";
 import { healthHandler, healthRoutes } from "./routes/health.ts";
+import { kubernetesProxyRoutes } from "./routes/kubernetes_proxy.ts";
 import { kubernetesRoutes } from "./routes/kubernetes.ts";
 import { metricsRoutes } from "./routes/metrics.ts";
 import { openApiRoutes } from "./routes/openapi.ts";
@@ -62,6 +63,7 @@ export function createApp(deps: ApiDeps): App {
   adminRoutes(app, deps);
   adminKeyRoutes(app, deps);
   backupRoutes(app, deps);
+  kubernetesProxyRoutes(app, deps);
   accessReviewRoutes(app, deps);
   etcdCertificateRoutes(app, { authority: deps.etcdAuthority, isAdminToken: deps.isAdminToken });
   // Last: /api/v1/nodes/heartbeat may be a node too, for any method but POST.

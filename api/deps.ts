@@ -8,6 +8,7 @@ import type { AttestationBundle } from "../backends/attestation.ts";
 import type { Admin } from "./admin/service.ts";
 import type { AuditLog } from "./audit/mod.ts";
 import type { K8sService } from "./k8s/service.ts";
+import type { KubernetesUpstream } from "./k8s/upstream.ts";
 import type { Admissions } from "./admissions.ts";
 import type { StoredResult } from "./chain_results.ts";
 import type { Workers } from "./workers.ts";
@@ -85,6 +86,8 @@ export interface ApiLimits {
   readonly adminLogins: RateLimit;
   /** Requests with a token that is not known, from one address; beyond it 429 instead of 401. */
   readonly failures: RateLimit;
+  /** Refused requests from one address; beyond it the answers come late and end the connection. */
+  readonly refusals: RateLimit;
   /** One open watch costs a buffer; beyond this, 429. */
   readonly watches: number;
 }
@@ -103,6 +106,7 @@ export const DEFAULT_LIMITS: ApiLimits = Object.freeze({
   suiEvents: { perSecond: 20, burst: 100 },
   adminLogins: { perSecond: 5, burst: 50 },
   failures: { perSecond: 10, burst: 100 },
+  refusals: { perSecond: 50, burst: 200 },
   watches: 10_000,
 });
 
@@ -130,6 +134,8 @@ export interface ApiDeps {
   /** What became of the chain's requests that carried an id. */
   readonly requestResults: (requestId: string) => Promise<readonly StoredResult[]>;
   readonly k8s: K8sService;
+  /** Where Kubernetes paths are proxied to; undefined: they are served here. */
+  readonly upstream: KubernetesUpstream | undefined;
   /** `true` while the token of an Authorization header is the admin's. Constant time. */
   readonly isAdminToken: (token: string) => boolean;
   readonly admin: Admin;

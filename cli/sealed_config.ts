@@ -9,6 +9,7 @@ import type { Bytes } from "../backends/mod.ts";
 import { type Config, ConfigError, flagName } from "../config.ts";
 import { formatTeePlugin } from "../config_values.ts";
 import { type Store, StoreError } from "../store/mod.ts";
+import { sealedUpstream } from "./k8s_upstream.ts";
 import { readPolicies } from "./policies.ts";
 import { reconcileRecoveryKeys } from "./recovery_keys.ts";
 
@@ -26,6 +27,10 @@ const SCHEMA = v.strictObject({
   adminKey: v.optional(v.nullable(v.string()), null),
   teePlugin: v.optional(v.nullable(v.string()), null),
   teePluginConfig: v.optional(v.nullable(v.string()), null),
+  k8sApiEndpoint: v.optional(v.nullable(v.string()), null),
+  k8sApiCa: v.optional(v.nullable(v.string()), null),
+  /** A fingerprint; the credential itself is kept beside. */
+  k8sApiCredential: v.optional(v.nullable(v.string()), null),
   /** Fingerprints; the keys themselves stand in the key ring. */
   recoveryKey: v.optional(v.array(v.string()), []),
   policies: v.array(v.strictObject({ id: v.string(), text: v.string() })),
@@ -60,6 +65,7 @@ export async function sealedPart(
     adminKey: config.adminKey ?? null,
     teePlugin: config.teePlugin === undefined ? null : formatTeePlugin(config.teePlugin),
     teePluginConfig: config.teePluginConfig ?? null,
+    ...await sealedUpstream(config),
     recoveryKey: [...recoveryKey],
     policies: [...await readPolicies(config.policies)],
     grants: config.grants.map((grant) => ({

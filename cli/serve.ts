@@ -23,6 +23,7 @@ import { banner } from "./banner.ts";
 import { type ChainParts, openChain } from "./chain.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
 import { startLogging } from "./logging.ts";
+import { openUpstream } from "./k8s_upstream.ts";
 import { type Listeners, openListeners } from "./listeners.ts";
 import { releaseBootMemory } from "./memory.ts";
 import { type NodeTls, type OpenNode, openNode, systemRandom } from "./node.ts";
@@ -193,6 +194,13 @@ async function runMaster(
       ...config.tlsNames,
     ],
   });
+  using upstream = await step(
+    "kubernetes",
+    () => openUpstream(store, sealed, config),
+    (opened) => ({
+      upstream: opened?.origin ?? "embedded",
+    }),
+  );
   const app = createApp({
     version: VERSION,
     log,
@@ -211,6 +219,7 @@ async function runMaster(
     legacyBearerTokens: sealed.legacyBearerTokens,
     requestResults: (requestId) => executor.results(requestId),
     k8s,
+    upstream,
     isAdminToken: (token) => isFixedToken(token) || admin.verify(token) !== undefined,
     admin,
     audit,

@@ -75,10 +75,12 @@ export class StatusError extends Error {
     readonly details?: StatusDetails;
     readonly headers?: Readonly<Record<string, string>>;
     readonly cause?: unknown;
+    /** Where it is another than the reason's own. */
+    readonly code?: number;
   } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
-    this.code = CODES[reason];
+    this.code = options.code ?? CODES[reason];
     this.details = options.details;
     this.headers = options.headers ?? {};
   }

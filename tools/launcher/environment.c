@@ -10,7 +10,8 @@
 /* A name that ends in `*` stands for every name that begins so. */
 static const char *const KEPT[] = {
     /* The program's own (docs/OPERATIONS.md). */
-    "TEE_MODE", "CONTRACT_ADDRESS", "SUI_RPC_ENDPOINT", "LOG_LEVEL", "NAUTILUS_*",
+    "TEE_MODE", "CONTRACT_ADDRESS", "SUI_RPC_ENDPOINT", "K8S_API_ENDPOINT", "LOG_LEVEL",
+    "NAUTILUS_*",
     /* Where things lie and how to print them. */
     "HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "XDG_*", "LANG", "LC_*", "TZ", "TERM", "COLORTERM",
     "NO_COLOR", "COLUMNS", "LINES",

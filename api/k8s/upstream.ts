@@ -1,0 +1,10 @@
+/** The kube-apiserver behind, where Kubernetes paths are proxied to one. */
+export interface KubernetesUpstream {
+  /** `https://host:port` */
+  readonly origin: string;
+  /**
+   * Sends the request with the master's own credential.
+   * @throws what the network says
+   */
+  fetch(request: Request): Promise<Response>;
+}

@@ -1,0 +1,227 @@
+/**
+ * Kubernetes paths in front of a real kube-apiserver: who asks is told by impersonation, the credential
+ * is the master's own, and no token of ours ever leaves.
+ */
+import type { Hono } from "@hono/hono";
+import type { ApiDeps } from "../deps.ts";
+import { type ApiContext, type ApiEnv, readBody } from "../http.ts";
+import { ADMIN_GROUP, NODE_GROUP, type User } from "../k8s/authorize.ts";
+import { MAX_OBJECT_BYTES } from "../k8s/decode.ts";
+import { isKubernetesPath } from "../k8s/own_paths.ts";
+import { StatusError } from "../k8s/status.ts";
+import type { KubernetesUpstream } from "../k8s/upstream.ts";
+import { auditedAct } from "../middleware/audit.ts";
+import { requireUser } from "../middleware/authenticate.ts";
+import { WatchGate } from "./kubernetes_watch.ts";
+
+/** Until the headers of an answer; what a watch then streams has no end of its own. */
+const ANSWER_TIMEOUT_MS = 60_000;
+
+/** Request headers that go through; everything else stays here, above all credentials. */
+const FORWARDED = [
+  "accept",
+  "content-type",
+  "user-agent",
+  "if-none-match",
+  "traceparent",
+  "tracestate",
+];
+
+/** Response headers that are about one connection (RFC 9110, 7.6.1), or that are ours to say. */
+const NOT_RETURNED = [
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "content-length",
+  "content-encoding",
+  "set-cookie",
+  "www-authenticate",
+  "x-request-id",
+];
+
+/** Before the embedded Kubernetes routes, which then see nothing. */
+export function kubernetesProxyRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
+  const { upstream } = deps;
+  if (upstream === undefined) return;
+  const gate = new WatchGate(deps.limits.watches);
+  const handle = async (c: ApiContext) => {
+    const user = requireUser(c, deps);
+    const run = () => proxy(c, deps, upstream, gate, user);
+    return isAudited(c, user) ? await auditedAct(c, deps, run) : await run();
+  };
+  for (const path of ["/api", "/api/*", "/apis", "/apis/*", "/openapi/*"]) app.all(path, handle);
+}
+
+/** As for the embedded resources: what the admin changes, and any look at secrets. */
+function isAudited(c: ApiContext, user: User): boolean {
+  if (!user.groups.includes(ADMIN_GROUP)) return false;
+  const isRead = c.req.method === "GET" || c.req.method === "HEAD";
+  return !isRead || /\/secrets(\/|$)/.test(new URL(c.req.url).pathname);
+}
+
+async function proxy(
+  c: ApiContext,
+  deps: ApiDeps,
+  upstream: KubernetesUpstream,
+  gate: WatchGate,
+  user: User,
+): Promise<Response> {
+  const { pathname, search } = new URL(c.req.url);
+  if (!isKubernetesPath(pathname)) {
+    throw new StatusError("NotFound", "the server could not find the requested resource");
+  }
+  if (c.req.header("upgrade") !== undefined) {
+    throw new StatusError(
+      "BadRequest",
+      "upgraded connections (exec, attach, port-forward) are not proxied: ask the kube-apiserver itself",
+    );
+  }
+  const hasBody = c.req.method !== "GET" && c.req.method !== "HEAD";
+  const body = hasBody ? await readBody(c, MAX_OBJECT_BYTES) : undefined;
+  const leave = isStream(c) ? gate.enter() : () => {};
+  const ended = new AbortController();
+  const stop = () => ended.abort();
+  const disconnected = c.env?.connection?.disconnected();
+  disconnected?.addEventListener("abort", stop, { once: true });
+  const stopListening = untilSessionEnds(user, deps, stop);
+  const finish = () => {
+    leave();
+    stopListening();
+    disconnected?.removeEventListener("abort", stop);
+  };
+  try {
+    const request = new Request(`${upstream.origin}${pathname}${search}`, {
+      method: c.req.method,
+      headers: requestHeaders(c, user),
+      redirect: "manual",
+      signal: ended.signal,
+      ...(body === undefined || body.length === 0 ? {} : { body }),
+    });
+    const answer = await withinTime(upstream.fetch(request), ended);
+    return await respond(c, answer, finish, stop);
+  } catch (error) {
+    finish();
+    throw error;
+  }
+}
+
+function isStream(c: ApiContext): boolean {
+  return ["watch", "follow"].some((name) => {
+    const value = c.req.query(name);
+    return value !== undefined && value !== "0" && value !== "false";
+  }) || /^\/apis?\/.*\/watch(\/|$)/.test(c.req.path);
+}
+
+function untilSessionEnds(user: User, deps: ApiDeps, ended: () => void): () => void {
+  if (!user.groups.includes(NODE_GROUP)) return () => {};
+  return deps.workers.onSessionEnd(user.name.slice("system:node:".length), ended);
+}
+
+function requestHeaders(c: ApiContext, user: User): Headers {
+  const headers = new Headers();
+  for (const name of FORWARDED) {
+    const value = c.req.header(name);
+    if (value !== undefined) headers.set(name, value);
+  }
+  headers.set("Accept-Encoding", "identity");
+  headers.set("X-Request-Id", c.get("requestId"));
+  headers.set("Impersonate-User", user.name);
+  for (const group of user.groups) {
+    // Every authenticated user is in it there, and it cannot be impersonated twice.
+    if (group !== "system:authenticated") headers.append("Impersonate-Group", group);
+  }
+  return headers;
+}
+
+/** @throws {StatusError} 502, 503, 504 */
+async function withinTime(answer: Promise<Response>, ended: AbortController): Promise<Response> {
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    ended.abort();
+  }, ANSWER_TIMEOUT_MS);
+  try {
+    return await answer;
+  } catch (cause) {
+    if (isLate) {
+      throw new StatusError("Timeout", "the kube-apiserver did not answer in time", { cause });
+    }
+    const text = cause instanceof Error ? cause.message : String(cause);
+    if (/certificate|tls|handshake/i.test(text)) {
+      throw new StatusError("InternalError", "the kube-apiserver could not prove who it is", {
+        cause,
+        code: 502,
+      });
+    }
+    throw new StatusError("ServiceUnavailable", "the kube-apiserver cannot be reached", {
+      cause,
+      headers: { "Retry-After": "5" },
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function respond(
+  c: ApiContext,
+  answer: Response,
+  finish: () => void,
+  stop: () => void,
+): Promise<Response> {
+  const isRedirect = answer.status >= 300 && answer.status < 400 && answer.status !== 304;
+  if (answer.status === 401 || isRedirect || answer.status < 200) {
+    await answer.body?.cancel();
+    throw new StatusError(
+      "InternalError",
+      answer.status === 401
+        ? "the kube-apiserver does not accept the master's credential"
+        : "the kube-apiserver sent an answer that is not passed on",
+      { code: 502 },
+    );
+  }
+  const headers = new Headers(answer.headers);
+  const named = (headers.get("connection") ?? "").split(",").map((name) => name.trim());
+  for (const name of [...NOT_RETURNED, ...named]) if (name !== "") headers.delete(name);
+  // Ours with what the middleware has to say, under its status and headers.
+  const like = new Response(null, { status: answer.status, headers });
+  if (answer.body === null) {
+    finish();
+    return c.newResponse(null, like);
+  }
+  const body = relayed(answer.body, finish, stop);
+  return c.newResponse(body, like);
+}
+
+/** The body as it comes, at the pace of whoever reads it. */
+function relayed(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  finish: () => void,
+  stop: () => void,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const reader = body.getReader();
+  return new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      try {
+        const { done, value } = await reader.read();
+        if (done) {
+          finish();
+          controller.close();
+        } else controller.enqueue(value);
+      } catch (error) {
+        finish();
+        controller.error(error); // cut off, so that nobody takes half an answer for a whole one
+      }
+    },
+    async cancel(reason) {
+      finish();
+      stop();
+      await reader.cancel(reason).catch(() => {}); // it is aborted in any case
+    },
+  });
+}

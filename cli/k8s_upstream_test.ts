@@ -1,0 +1,103 @@
+/** The credential of the upstream: read, sealed, used over TLS, never told. */
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { memoryStore, testApi } from "../tests/fakes/api.ts";
+import { ConfigError, loadConfig } from "../config.ts";
+import { DEFAULT_SERVER_LIMITS, listen } from "../api/server.ts";
+import { openTlsIdentity } from "../api/tls/identity.ts";
+import { openUpstream, sealedUpstream } from "./k8s_upstream.ts";
+
+const TOKEN = "a-token-of-the-upstream-0123456789";
+
+function settings(given: Record<string, unknown>) {
+  return loadConfig({ flags: given, env: {}, isRoot: false, hostName: "h" });
+}
+
+Deno.test("openUpstream() keeps the credential in the store and sends it to the upstream alone", async () => {
+  // Our own listener plays the kube-apiserver: what it answers tells whether the token came.
+  await using api = await testApi({ deps: { isAdminToken: (token) => token === TOKEN } });
+  const tls = await openTlsIdentity({
+    store: api.store,
+    clock: Date.now,
+    random: api.deps.random,
+    names: [],
+  });
+  const server = await listen(api.app, {
+    host: "127.0.0.1",
+    port: 0,
+    tls: tls.issue().credentials,
+    limits: DEFAULT_SERVER_LIMITS,
+    log: api.deps.log,
+  });
+  const folder = await Deno.makeTempDir();
+  await using store = await memoryStore();
+  try {
+    const k8sApiCredential = `${folder}/token`;
+    await Deno.writeTextFile(k8sApiCredential, `${TOKEN}\n`);
+    const config = settings({ k8sApiEndpoint: server.url, k8sApiCa: tls.caPem, k8sApiCredential });
+    const sealed = await sealedUpstream(config);
+    assertEquals(JSON.stringify(sealed).includes(TOKEN), false);
+    {
+      using upstream = await openUpstream(store, sealed, config);
+      const response = await upstream?.fetch(new Request(`${server.url}/api`));
+      assertEquals(response?.status, 200);
+      await response?.body?.cancel();
+    }
+    // The file is gone, and no setting names it: the sealed one is there.
+    await Deno.remove(k8sApiCredential);
+    {
+      using upstream = await openUpstream(store, sealed, settings({}));
+      const response = await upstream?.fetch(new Request(`${server.url}/api`));
+      assertEquals(response?.status, 200);
+      await response?.body?.cancel();
+    }
+    {
+      using stranger = await openUpstream(store, { ...sealed, k8sApiCa: null }, settings({}));
+      await assertRejects(
+        () => stranger?.fetch(new Request(`${server.url}/api`)) ?? Promise.resolve(),
+        TypeError,
+      );
+    }
+  } finally {
+    await server.close(200);
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("openUpstream() and its settings refuse what cannot be, without quoting the credential", async () => {
+  await using store = await memoryStore();
+  const folder = await Deno.makeTempDir();
+  const file = `${folder}/credential`;
+  try {
+    for (const text of ["short", "two\nlines-of-a-token", "-----BEGIN CERTIFICATE-----\nx"]) {
+      await Deno.writeTextFile(file, text);
+      const error = await assertRejects(
+        () => sealedUpstream(settings({ k8sApiCredential: file })),
+        ConfigError,
+      );
+      assertEquals(error.message.includes(text), false);
+    }
+    await assertRejects(
+      () => sealedUpstream(settings({ k8sApiCredential: `${folder}/none` })),
+      ConfigError,
+    );
+    const none = { k8sApiEndpoint: null, k8sApiCa: null, k8sApiCredential: null };
+    assertEquals(await openUpstream(store, none, settings({})), undefined);
+    const cases = [
+      { ...none, k8sApiEndpoint: "https://k.test" },
+      { ...none, k8sApiCredential: "sha256:00" },
+      { ...none, k8sApiEndpoint: "https://k.test", k8sApiCredential: "sha256:00" },
+    ];
+    for (const sealed of cases) {
+      await assertRejects(() => openUpstream(store, sealed, settings({})), ConfigError);
+    }
+    for (const value of ["http://k.test", "https://k.test/path", "https://u:p@k.test", "k.test"]) {
+      const error = await assertRejects(
+        () => Promise.try(() => settings({ k8sApiEndpoint: value })),
+        ConfigError,
+      );
+      assertStringIncludes(error.message, "--k8s-api-endpoint");
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
