@@ -1,9 +1,10 @@
 /**
  * A process that writes to a store until it is killed: `store_writer.ts <folder> <round>`.
  * Tells every acknowledged write in a line of its own, after it was acknowledged, and the code of
- * the error that stopped the store, if one did.
+ * the error that stopped the store, if one did. Odd rounds rotate the data key meanwhile.
  */
 import { StoreError } from "../../store/errors.ts";
+import type { Store } from "../../store/types.ts";
 import { openSqliteLog } from "../../store/logs/sqlite.ts";
 import { bytes, openTestStore, put } from "../fakes/test_store.ts";
 
@@ -28,6 +29,8 @@ if (import.meta.main) {
   });
   let next = 0;
   let running = true;
+  // In every other round the data key is rotated again and again behind the writes.
+  const rotating = Number(round) % 2 === 1 ? rotateOnAndOn(store, () => running) : undefined;
   await Promise.all(Array.from({ length: IN_FLIGHT }, async (_, lane) => {
     while (running) {
       const number = next++;
@@ -51,5 +54,18 @@ if (import.meta.main) {
       Deno.stdout.writeSync(encoder.encode(`${number}\n`));
     }
   }));
+  await rotating;
   await store[Symbol.asyncDispose]();
+}
+
+async function rotateOnAndOn(store: Store, running: () => boolean): Promise<void> {
+  try {
+    while (running()) {
+      await store.rotateKeys();
+      await store.rotationFinished();
+    }
+  } catch (error) {
+    // What stopped the store is told by the writers.
+    if (!(error instanceof StoreError)) throw error;
+  }
 }
