@@ -7,26 +7,25 @@
  */
 import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
+import { FrameOutput } from "./frame_output.ts";
+import { FrameParser, unpad } from "./frame_parser.ts";
 import {
   ConnectionError,
-  DEFAULT_FRAME_BYTES,
   DEFAULT_WINDOW_BYTES,
   ERROR,
   type ErrorCode,
   FLAG,
   FRAME,
-  FRAME_HEADER_BYTES,
   MAX_WINDOW_BYTES,
-  PREFACE,
   readU32,
-  SETTING,
-  writeU32,
 } from "./frames.ts";
-import { FrameOutput } from "./frame_output.ts";
+import { type HeaderBlock, HeaderBlocks } from "./header_blocks.ts";
 import { HpackDecoder } from "./hpack.ts";
 import { HpackError } from "./hpack_error.ts";
 import { type ConnectionLimits, DEFAULT_LIMITS } from "./limits.ts";
 import { QueuedStream, type QueuePort } from "./queued_stream.ts";
+import { SendQueue } from "./send_queue.ts";
+import { decodeSettings, encodeSettings } from "./settings.ts";
 import { RequestHeaders, type ResponseStream, type StreamListener } from "./stream.ts";
 
 export interface ConnectionHandler {
@@ -36,9 +35,6 @@ export interface ConnectionHandler {
 }
 
 const HEADER_TABLE_BYTES = 4_096;
-/** A block is longer than its list only in exotic ways (empty fields, table updates). */
-const MAX_BLOCK_BYTES = 65_536;
-const MAX_CONTINUATIONS = 32;
 const NO_BYTES = new Uint8Array(0);
 
 export class Http2Connection {
@@ -47,25 +43,21 @@ export class Http2Connection {
   readonly #limits: ConnectionLimits;
   readonly #decoder: HpackDecoder;
   readonly #streams = new Map<number, QueuedStream>();
-  /** Streams with something to send that could not go yet, in the order of their turn. */
-  readonly #waiting = new Set<QueuedStream>();
+  readonly #parser = new FrameParser((type, flags, id, payload) => {
+    this.#onFrame(type, flags, id, payload);
+    return this.#isOpen();
+  });
+  readonly #blocks = new HeaderBlocks();
+  readonly #out = new FrameOutput((bytes) => this.#toSocket(bytes));
+  readonly #queue = new SendQueue(this.#out);
 
-  #rest: Uint8Array = NO_BYTES;
-  #phase: "preface" | "settings" | "frames" | "closed" = "preface";
+  #phase: "settings" | "frames" | "closed" = "settings";
   #prefaceTimer: ReturnType<typeof setTimeout> | undefined;
-  #block:
-    | { id: number; endStream: boolean; parts: Uint8Array[]; bytes: number; frames: number }
-    | undefined;
   #lastStreamId = 0;
   #draining = false;
   #resets = 0;
 
-  readonly #out = new FrameOutput((bytes) => this.#toSocket(bytes));
-  #congested = false;
-
-  #sendWindow = DEFAULT_WINDOW_BYTES;
   #peerStreamWindow = DEFAULT_WINDOW_BYTES;
-  #peerFrameBytes = DEFAULT_FRAME_BYTES;
   #receiveWindow: number;
   #received = 0;
 
@@ -113,51 +105,13 @@ export class Http2Connection {
   /** Takes bytes that came before the connection had its socket to itself. */
   receive(chunk: Uint8Array): void {
     if (this.#phase === "closed") return;
-    let bytes = chunk;
-    if (this.#rest.length > 0) {
-      bytes = new Uint8Array(this.#rest.length + chunk.length);
-      bytes.set(this.#rest);
-      bytes.set(chunk, this.#rest.length);
-    }
     try {
-      const used = this.#parse(bytes);
-      this.#rest = used === bytes.length ? NO_BYTES : bytes.slice(used);
+      this.#parser.push(chunk);
     } catch (error) {
       this.#fail(error);
       return;
     }
-    if (this.#congested) this.#socket.pause();
-  }
-
-  #parse(bytes: Uint8Array): number {
-    let at = 0;
-    if (this.#phase === "preface") {
-      const n = Math.min(bytes.length, PREFACE.length);
-      for (let i = 0; i < n; i++) {
-        if (bytes[i] !== PREFACE.charCodeAt(i)) {
-          throw new ConnectionError(ERROR.protocol, "not the HTTP/2 preface");
-        }
-      }
-      if (n < PREFACE.length) return 0;
-      at = n;
-      this.#phase = "settings";
-    }
-    while (bytes.length - at >= FRAME_HEADER_BYTES && this.#isOpen()) {
-      const length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
-      if (length > DEFAULT_FRAME_BYTES) {
-        throw new ConnectionError(ERROR.frameSize, `frame of ${length} bytes, at most 16384`);
-      }
-      const end = at + FRAME_HEADER_BYTES + length;
-      if (end > bytes.length) break;
-      this.#onFrame(
-        bytes[at + 3]!,
-        bytes[at + 4]!,
-        readU32(bytes, at + 5) & 0x7fff_ffff,
-        bytes.subarray(at + FRAME_HEADER_BYTES, end),
-      );
-      at = end;
-    }
-    return at;
+    if (this.#queue.congested) this.#socket.pause();
   }
 
   #isOpen(): boolean {
@@ -172,16 +126,14 @@ export class Http2Connection {
       clearTimeout(this.#prefaceTimer);
       this.#phase = "frames";
     }
-    if (this.#block !== undefined && (type !== FRAME.continuation || id !== this.#block.id)) {
-      throw new ConnectionError(ERROR.protocol, "a frame inside a header block");
-    }
+    this.#blocks.check(type, id);
     switch (type) {
       case FRAME.data:
         return this.#onDataFrame(flags, id, payload);
       case FRAME.headers:
-        return this.#onHeaders(flags, id, payload);
+        return this.#onBlock(this.#blocks.headers(flags, id, payload));
       case FRAME.continuation:
-        return this.#onContinuation(flags, id, payload);
+        return this.#onBlock(this.#blocks.continuation(flags, payload));
       case FRAME.rstStream:
         return this.#onReset(id, payload);
       case FRAME.settings:
@@ -240,43 +192,9 @@ export class Http2Connection {
     }
   }
 
-  #onHeaders(flags: number, id: number, payload: Uint8Array): void {
-    if (id === 0 || id % 2 === 0) {
-      throw new ConnectionError(ERROR.protocol, `HEADERS on stream ${id}`);
-    }
-    let block = unpad(flags, payload);
-    if ((flags & FLAG.priority) !== 0) {
-      if (block.length < 5) throw new ConnectionError(ERROR.frameSize, "HEADERS too short");
-      block = block.subarray(5);
-    }
-    const endStream = (flags & FLAG.endStream) !== 0;
-    if ((flags & FLAG.endHeaders) !== 0) {
-      this.#onBlock(id, endStream, block);
-    } else {
-      this.#block = { id, endStream, parts: [block.slice()], bytes: block.length, frames: 0 };
-    }
-  }
-
-  #onContinuation(flags: number, id: number, payload: Uint8Array): void {
-    const block = this.#block;
-    if (block === undefined) throw new ConnectionError(ERROR.protocol, "CONTINUATION alone");
-    block.bytes += payload.length;
-    if (block.bytes > MAX_BLOCK_BYTES || ++block.frames > MAX_CONTINUATIONS) {
-      throw new ConnectionError(ERROR.enhanceYourCalm, "a header block without end");
-    }
-    block.parts.push(payload.slice());
-    if ((flags & FLAG.endHeaders) === 0) return;
-    this.#block = undefined;
-    const whole = new Uint8Array(block.bytes);
-    let at = 0;
-    for (const part of block.parts) {
-      whole.set(part, at);
-      at += part.length;
-    }
-    this.#onBlock(id, block.endStream, whole);
-  }
-
-  #onBlock(id: number, endStream: boolean, block: Uint8Array): void {
+  #onBlock(whole: HeaderBlock | undefined): void {
+    if (whole === undefined) return;
+    const { id, endStream, block } = whole;
     if (id <= this.#lastStreamId) {
       this.#onTrailers(id, endStream, block);
       return;
@@ -343,41 +261,22 @@ export class Http2Connection {
       if (payload.length !== 0) throw new ConnectionError(ERROR.frameSize, "SETTINGS ack length");
       return;
     }
-    if (payload.length % 6 !== 0) throw new ConnectionError(ERROR.frameSize, "SETTINGS length");
-    for (let at = 0; at < payload.length; at += 6) {
-      this.#onSetting((payload[at]! << 8) | payload[at + 1]!, readU32(payload, at + 2));
+    for (const { name, value } of decodeSettings(payload)) {
+      if (name === "maxFrameSize") this.#queue.maxFrameBytes = value;
+      else this.#onStreamWindow(value);
     }
     this.#out.append(FRAME.settings, FLAG.ack, 0, NO_BYTES);
-    this.#pump();
+    this.#queue.pump();
   }
 
-  #onSetting(name: number, value: number): void {
-    switch (name) {
-      case SETTING.initialWindowSize: {
-        if (value > MAX_WINDOW_BYTES) {
-          throw new ConnectionError(ERROR.flowControl, "initial window above 2^31 - 1");
-        }
-        const change = value - this.#peerStreamWindow;
-        this.#peerStreamWindow = value;
-        for (const stream of this.#streams.values()) {
-          stream.sendWindow += change;
-          if (stream.sendWindow > MAX_WINDOW_BYTES) {
-            throw new ConnectionError(ERROR.flowControl, "a window above 2^31 - 1");
-          }
-        }
-        return;
+  #onStreamWindow(bytes: number): void {
+    const change = bytes - this.#peerStreamWindow;
+    this.#peerStreamWindow = bytes;
+    for (const stream of this.#streams.values()) {
+      stream.sendWindow += change;
+      if (stream.sendWindow > MAX_WINDOW_BYTES) {
+        throw new ConnectionError(ERROR.flowControl, "a window above 2^31 - 1");
       }
-      case SETTING.maxFrameSize:
-        if (value < DEFAULT_FRAME_BYTES || value > 0xff_ffff) {
-          throw new ConnectionError(ERROR.protocol, `maximum frame size ${value}`);
-        }
-        this.#peerFrameBytes = Math.min(value, 65_536);
-        return;
-      case SETTING.enablePush:
-        if (value > 1) throw new ConnectionError(ERROR.protocol, `ENABLE_PUSH ${value}`);
-        return;
-      default:
-        return;
     }
   }
 
@@ -392,11 +291,7 @@ export class Http2Connection {
     const increment = readU32(payload, 0) & MAX_WINDOW_BYTES;
     if (id === 0) {
       if (increment === 0) throw new ConnectionError(ERROR.protocol, "WINDOW_UPDATE of 0");
-      this.#sendWindow += increment;
-      if (this.#sendWindow > MAX_WINDOW_BYTES) {
-        throw new ConnectionError(ERROR.flowControl, "window above 2^31 - 1");
-      }
-      this.#pump();
+      this.#queue.addWindow(increment);
       return;
     }
     if (id > this.#lastStreamId) {
@@ -413,30 +308,20 @@ export class Http2Connection {
       stream.fail(ERROR.flowControl);
       return;
     }
-    if (this.#waiting.has(stream)) this.#pump();
+    if (this.#queue.waits(stream)) this.#queue.pump();
   }
 
   // ---- sending
 
   #greet(): void {
-    const settings = [
-      [SETTING.maxConcurrentStreams, this.#limits.maxConcurrentStreams],
-      [SETTING.initialWindowSize, this.#limits.streamWindowBytes],
-      [SETTING.maxHeaderListSize, this.#limits.maxHeaderListBytes],
-    ] as const;
-    const payload = new Uint8Array(settings.length * 6);
-    settings.forEach(([name, value], i) => {
-      payload[i * 6 + 1] = name;
-      writeU32(payload, i * 6 + 2, value);
-    });
-    this.#out.append(FRAME.settings, 0, 0, payload);
+    this.#out.append(FRAME.settings, 0, 0, encodeSettings(this.#limits));
     const more = this.#limits.connectionWindowBytes - DEFAULT_WINDOW_BYTES;
     if (more > 0) this.#out.windowUpdate(0, more);
   }
 
   /** What streams may ask of their connection. */
   readonly #port: QueuePort = {
-    send: (stream) => this.#send(stream),
+    send: (stream) => this.#queue.send(stream),
     block: (id, block, end) => {
       const flags = FLAG.endHeaders | (end ? FLAG.endStream : 0);
       this.#out.append(FRAME.headers, flags, id, block);
@@ -445,66 +330,21 @@ export class Http2Connection {
     reset: (id, code) => this.#out.rstStream(id, code),
     closed: (stream, clean) => {
       this.#streams.delete(stream.id);
-      this.#waiting.delete(stream);
+      this.#queue.remove(stream);
       if (clean && this.#resets > 0) this.#resets--;
       if (this.#draining && this.#streams.size === 0) this.#finish();
     },
   };
 
-  /** Sends what the windows and the socket allow; the stream waits its turn for the rest. */
-  #send(stream: QueuedStream): void {
-    while (stream.queued > 0) {
-      if (this.#congested || this.#sendWindow <= 0 || stream.sendWindow <= 0) {
-        this.#waiting.add(stream);
-        return;
-      }
-      this.#sendFrame(stream);
-    }
-    this.#waiting.delete(stream);
-    stream.flushed();
-  }
-
-  #sendFrame(stream: QueuedStream): void {
-    const size = Math.min(
-      stream.queued,
-      this.#sendWindow,
-      stream.sendWindow,
-      this.#peerFrameBytes,
-    );
-    this.#sendWindow -= size;
-    stream.sendWindow -= size;
-    const at = this.#out.frame(size, FRAME.data, 0, stream.id);
-    stream.take(this.#out.bytes, at, size);
-    this.#out.flushIfFull();
-  }
-
-  /** One frame a stream and turn, so that none starves the others. */
-  #pump(): void {
-    while (this.#waiting.size > 0 && !this.#congested && this.#sendWindow > 0) {
-      let progress = false;
-      for (const stream of [...this.#waiting]) {
-        if (this.#congested || this.#sendWindow <= 0) return;
-        if (!this.#waiting.has(stream) || stream.sendWindow <= 0) continue;
-        progress = true;
-        if (stream.queued > 0) this.#sendFrame(stream);
-        if (stream.queued === 0) {
-          this.#waiting.delete(stream);
-          stream.flushed();
-        }
-      }
-      if (!progress) return;
-    }
-  }
-
   #toSocket(bytes: Uint8Array): void {
-    if (this.#phase !== "closed" && !this.#socket.write(bytes)) this.#congested = true;
+    if (this.#phase !== "closed" && !this.#socket.write(bytes)) this.#queue.congested = true;
   }
 
   #onDrain(): void {
     if (this.#phase === "closed") return;
-    this.#congested = false;
-    this.#pump();
-    if (!this.#congested) this.#socket.resume();
+    this.#queue.congested = false;
+    this.#queue.pump();
+    if (!this.#queue.congested) this.#socket.resume();
   }
 
   #resetStream(id: number, code: ErrorCode): void {
@@ -543,8 +383,8 @@ export class Http2Connection {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
     clearTimeout(this.#prefaceTimer);
-    this.#rest = NO_BYTES;
-    this.#waiting.clear();
+    this.#parser.close();
+    this.#queue.clear();
     const streams = [...this.#streams.values()];
     this.#streams.clear();
     for (const stream of streams) {
@@ -556,13 +396,4 @@ export class Http2Connection {
     this.#socket.destroySoon();
     this.#handler.onClose(this, cause);
   }
-}
-
-function unpad(flags: number, payload: Uint8Array): Uint8Array {
-  if ((flags & FLAG.padded) === 0) return payload;
-  const padding = payload[0];
-  if (padding === undefined || padding >= payload.length) {
-    throw new ConnectionError(ERROR.protocol, "more padding than payload");
-  }
-  return payload.subarray(1, payload.length - padding);
 }

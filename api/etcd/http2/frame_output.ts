@@ -2,10 +2,14 @@
 import { type ErrorCode, FRAME, FRAME_HEADER_BYTES, writeFrameHeader, writeU32 } from "./frames.ts";
 
 const BUFFER_BYTES = 32_768;
+/** With less room than this behind what was sent, the next buffer is a new one. */
+const MIN_ROOM_BYTES = 4_096;
 
 export class FrameOutput {
   readonly #write: (bytes: Uint8Array) => void;
   #buffer = new Uint8Array(BUFFER_BYTES);
+  /** Before this it was sent, and is the socket's. */
+  #start = 0;
   #length = 0;
   #scheduled = false;
 
@@ -23,9 +27,8 @@ export class FrameOutput {
   frame(length: number, type: number, flags: number, id: number): number {
     const need = this.#length + FRAME_HEADER_BYTES + length;
     if (need > this.#buffer.length) {
-      const larger = new Uint8Array(Math.max(need, this.#buffer.length * 2));
-      larger.set(this.#buffer.subarray(0, this.#length));
-      this.#buffer = larger;
+      this.#moveTo(Math.max(need - this.#start, BUFFER_BYTES, (this.#length - this.#start) * 2));
+      return this.frame(length, type, flags, id);
     }
     writeFrameHeader(this.#buffer, this.#length, length, type, flags, id);
     const at = this.#length + FRAME_HEADER_BYTES;
@@ -61,15 +64,24 @@ export class FrameOutput {
   }
 
   flushIfFull(): void {
-    if (this.#length >= BUFFER_BYTES) this.flush();
+    if (this.#length - this.#start >= BUFFER_BYTES) this.flush();
   }
 
   flush(): void {
     this.#scheduled = false;
-    if (this.#length === 0) return;
-    const bytes = this.#buffer.subarray(0, this.#length);
-    this.#buffer = new Uint8Array(BUFFER_BYTES);
-    this.#length = 0;
+    if (this.#length === this.#start) return;
+    const bytes = this.#buffer.subarray(this.#start, this.#length);
+    this.#start = this.#length;
+    if (this.#buffer.length - this.#start < MIN_ROOM_BYTES) this.#moveTo(BUFFER_BYTES);
     this.#write(bytes);
+  }
+
+  /** A new buffer with what is not sent yet in front. */
+  #moveTo(capacity: number): void {
+    const next = new Uint8Array(capacity);
+    next.set(this.#buffer.subarray(this.#start, this.#length));
+    this.#buffer = next;
+    this.#length -= this.#start;
+    this.#start = 0;
   }
 }
