@@ -2,7 +2,7 @@
 DENO := tools/deno.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-compile test-optee move-test bench build demo ok fmt clean
+.PHONY: help run dev test test-compile test-optee move-test bench load build demo ok fmt clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ move-test: ## Build and test the on-chain package (SUI_FRAMEWORK=folder; says so
 
 bench: ## Run every benchmark (minutes; ARGS=--short shows that they run)
 	@$(DENO) run --quiet --frozen -A tests/bench/main.ts $(ARGS)
+
+load: ## Put the master under load, from other processes (4 minutes; wrk for most of it)
+	@$(DENO) run --quiet --frozen -A tests/load/main.ts $(ARGS)
 
 build: ## Make dist/nautilus, one file
 	@$(DENO) run --quiet --frozen -A tools/build.ts $(ARGS)

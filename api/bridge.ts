@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Bytes } from "../backends/mod.ts";
 import type { DirectRoute, DirectRoutes } from "./direct.ts";
+import type { Holds } from "./holds.ts";
 import { type Connection, limitedBody } from "./http.ts";
 
 /** The part of an app that is served. */
@@ -22,6 +23,8 @@ export interface BridgeOptions {
   readonly encrypted: boolean;
   /** A client that takes nothing for this long while an answer waits is let go. */
   readonly writeTimeoutMs: number;
+  /** Where refusals of many wait. */
+  readonly holds: Holds;
   /** Streams under way; calling one ends it as if it were complete. */
   readonly streams: Set<() => void>;
   /** Told of what no answer could be made of; never throws. */
@@ -123,6 +126,7 @@ async function serveByApp(
   }
   let controller: AbortController | undefined;
   let gone = false;
+  let held = false;
   outgoing.once("close", () => {
     if (outgoing.writableFinished) return;
     gone = true;
@@ -132,6 +136,9 @@ async function serveByApp(
     remoteAddress: incoming.socket.remoteAddress ?? "",
     encrypted: options.encrypted,
     ...(failed === undefined ? {} : { failed }),
+    hold: () => {
+      held = true;
+    },
     readBody: (limit) => readBody(incoming, limit),
     disconnected() {
       if (controller === undefined) {
@@ -142,6 +149,11 @@ async function serveByApp(
     },
   };
   const response = await options.app.fetch(request, { connection });
+  if (held) {
+    // What else was sent on this connection goes with it.
+    response.headers.set("Connection", "close");
+    if (!await options.holds.wait(outgoing)) return;
+  }
   await send(options, response, incoming, outgoing);
 }
 

@@ -16,6 +16,8 @@ export interface Connection {
    * client breaks off. Absent where only the Request has it.
    */
   readBody?(limit: number): Promise<Bytes | undefined>;
+  /** The answer is a refusal of many: it may wait, and the connection ends with it. */
+  hold?(): void;
   /** What went wrong with this request in the direct lane; the app answers it. */
   readonly failed?: Error;
 }

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import type { Socket } from "node:net";
 import type { Logger } from "@logtape/logtape";
 import { type FetchApp, requestListener } from "./bridge.ts";
+import { createHolds } from "./holds.ts";
 import { titleOf } from "./problem.ts";
 
 export interface ServerLimits {
@@ -21,6 +22,10 @@ export interface ServerLimits {
   readonly maxConnections: number;
   /** A client that takes nothing for this long while an answer waits is let go. */
   readonly writeTimeoutMs: number;
+  /** How late an answer is that refuses one request of many (limits.refusals). */
+  readonly holdMs: number;
+  /** Answers that wait at a time; beyond it the connection is closed at once. */
+  readonly maxHeld: number;
 }
 
 export const DEFAULT_SERVER_LIMITS: ServerLimits = Object.freeze({
@@ -31,6 +36,8 @@ export const DEFAULT_SERVER_LIMITS: ServerLimits = Object.freeze({
   maxHeaders: 100,
   maxConnections: 20_000,
   writeTimeoutMs: 30_000,
+  holdMs: 250,
+  maxHeld: 1_000,
 });
 
 /** PEM; the key never leaves memory. */
@@ -73,6 +80,7 @@ export async function listen(app: FetchApp, options: ListenOptions): Promise<Api
   const listener = requestListener({
     app,
     streams,
+    holds: createHolds(limits.holdMs, limits.maxHeld),
     encrypted: tls !== undefined,
     writeTimeoutMs: limits.writeTimeoutMs,
     onError: (error) => log.debug("a connection ended early: {error}", { error }),

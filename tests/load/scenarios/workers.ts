@@ -1,0 +1,128 @@
+/** Workers: admissions end to end, heartbeats as fast as they come, and 10,000 that beat every 30 s. */
+import type { Master } from "../master.ts";
+import { beat, forEach, type LoadWorker, makeWorkers, prove, register } from "../population.ts";
+import { writeBeats } from "../prepared.ts";
+import { cpuPercent, processFigures } from "../process_figures.ts";
+import { quantile, type Row } from "../report.ts";
+import { type LoadContext, pause, type Scenario, wrkRow } from "../scenario.ts";
+import { NO_WRK } from "../wrk.ts";
+
+/** As the worker's command. */
+const PERIOD_MS = 30_000;
+const MOST_MB = 300;
+
+export const workers: Scenario = {
+  name: "workers",
+  async run(context) {
+    const rows: Row[] = [];
+    await using master = await context.freshMaster();
+    context.say(`${context.workers} tokens on the chain`);
+    const population = await makeWorkers(master, context.workers, { keepAlive: false });
+    context.say(`${context.workers} workers enter`);
+    rows.push(...await enter(master, population));
+    context.say(`they beat every ${PERIOD_MS / 1000} s`);
+    rows.push(await beatAll(context, master, population));
+    if (context.hasWrk) rows.push(await flatOut(context, master, population));
+    else rows.push({ name: "heartbeats, signed, durable", skipped: NO_WRK });
+    return rows;
+  },
+};
+
+/** Challenge, proof and registration of everybody; the chain is asked about each. */
+async function enter(master: Master, population: readonly LoadWorker[]): Promise<Row[]> {
+  const bodies = new Map<LoadWorker, string>();
+  const proving = await forEach(population, 64, async (worker) => {
+    bodies.set(worker, await prove(worker));
+  });
+  const delays: number[] = [];
+  const before = processFigures(master.pid);
+  const entering = await forEach(population, 64, async (worker) => {
+    const begun = performance.now();
+    await register(worker, bodies.get(worker) ?? "");
+    delays.push(performance.now() - begun);
+  });
+  const after = processFigures(master.pid);
+  const perSecond = population.length / entering * 1000;
+  return [
+    {
+      name: "challenges (and proofs, in the client)",
+      perSecond: population.length / proving * 1000,
+    },
+    {
+      name: "admissions, chain in another process",
+      perSecond,
+      medianMs: quantile(delays, 0.5),
+      p99Ms: quantile(delays, 0.99),
+      cpuPercent: cpuPercent(before, after),
+      residentMB: after.residentMB,
+      target: { text: ">= 1,500/s", met: perSecond >= 1_500 },
+      note: "signatures, object and registry entry read, session made durable",
+    },
+  ];
+}
+
+/** Everybody once in every period, evenly spread; the first period is not counted. */
+async function beatAll(
+  context: LoadContext,
+  master: Master,
+  population: readonly LoadWorker[],
+): Promise<Row> {
+  const periods = context.workers < 10_000 ? [2_000, 2_000] : [PERIOD_MS, PERIOD_MS];
+  let delays: number[] = [];
+  let late = 0;
+  let before = processFigures(master.pid);
+  let highest = 0;
+  const pending: Promise<void>[] = [];
+  for (const periodMs of periods) {
+    delays = [];
+    before = processFigures(master.pid);
+    highest = 0;
+    const begun = performance.now();
+    for (const [i, worker] of population.entries()) {
+      const due = begun + i / population.length * periodMs;
+      const wait = due - performance.now();
+      if (wait > 1) await pause(wait);
+      if (wait < -1_000) late++;
+      const sent = performance.now();
+      pending.push(beat(worker).then(() => void delays.push(performance.now() - sent)));
+      if (i % 500 === 0) highest = Math.max(highest, processFigures(master.pid).residentMB);
+    }
+    await Promise.all(pending);
+    pending.length = 0;
+  }
+  const after = processFigures(master.pid);
+  const cpu = cpuPercent(before, after);
+  const memory = Math.max(highest, after.residentMB);
+  const periodMs = periods[0] ?? PERIOD_MS;
+  return {
+    name: `${population.length} workers, each every ${periodMs / 1000} s`,
+    perSecond: delays.length / (after.atMs - before.atMs) * 1000,
+    medianMs: quantile(delays, 0.5),
+    p99Ms: quantile(delays, 0.99),
+    cpuPercent: cpu,
+    residentMB: memory,
+    target: { text: `<= 100 % and ${MOST_MB} MB`, met: cpu <= 100 && memory <= MOST_MB },
+    note: "a new connection each; Leases and Nodes included" +
+      (late > 0 ? `; the client was late ${late} times` : ""),
+  };
+}
+
+async function flatOut(
+  context: LoadContext,
+  master: Master,
+  population: readonly LoadWorker[],
+): Promise<Row> {
+  const requests = `${context.directory}/beats`;
+  // A session may beat twice a second, twenty at once: more than enough for the time it takes.
+  await writeBeats(
+    requests,
+    population,
+    Math.min(14_000 * context.seconds, population.length * 20),
+  );
+  return await wrkRow(
+    "heartbeats, signed, durable, as fast as they come",
+    master.pid,
+    { url: master.url, connections: 64, seconds: context.seconds, requests },
+    { atLeast: 8_000 },
+  );
+}
