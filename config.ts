@@ -22,6 +22,8 @@ export interface Config {
   /** In the place of every built-in backend. */
   readonly teePlugin: TeePluginSetting | undefined;
   readonly teePluginConfig: string | undefined;
+  /** P-256, SubjectPublicKeyInfo in base64. */
+  readonly teeKey: string | undefined;
   readonly dataDir: string;
   /** `undefined`: chosen at boot from the TEE (see docs/OPERATIONS.md). */
   readonly runtimeDir: string | undefined;
@@ -191,6 +193,9 @@ export function loadConfig(sources: ConfigSources): Config {
   if (config.teePlugin !== undefined && config.teeMode === "simulation") {
     throw new ConfigError("--tee-plugin and --tee-mode simulation contradict each other: give one");
   }
+  if (config.teeKey !== undefined && config.teeMode === "simulation") {
+    throw new ConfigError("--tee-key is for TrustZone, and --tee-mode is simulation");
+  }
   if (config.teePlugin === undefined && config.teePluginConfig !== undefined) {
     throw new ConfigError("--tee-plugin-config is for a plugin: --tee-plugin is not set");
   }
@@ -238,6 +243,7 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     teeMode: "auto",
     teePlugin: undefined,
     teePluginConfig: undefined,
+    teeKey: undefined,
     dataDir,
     runtimeDir: undefined,
     listen: { host: "127.0.0.1", port: 8080 },

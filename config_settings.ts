@@ -14,6 +14,7 @@ import {
   nodeId,
   optionalBytes,
   optionalListen,
+  p256Key,
   parseListen,
   paths,
   pemCertificates,
@@ -55,6 +56,12 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     env: "NAUTILUS_TEE_PLUGIN_CONFIG",
     help: "text handed to the plugin; not for secrets (sealed)",
     parse: text,
+  },
+  {
+    field: "teeKey",
+    env: "NAUTILUS_TEE_KEY",
+    help: "public key that a TrustZone TA must sign with, where no vendor vouches for it (sealed)",
+    parse: p256Key,
   },
   {
     field: "dataDir",

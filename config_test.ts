@@ -121,4 +121,9 @@ Deno.test("loadConfig() takes a plugin by tee_type, SHA-256 and absolute path, a
   assertStringIncludes(plugin(`SEV:${sha256}:a.so`), "relative path");
   assertStringIncludes(plugin(`SEV:${sha256}:/a.so`, { teeMode: "simulation" }), "contradict");
   assertStringIncludes(refusal({ flags: { teePluginConfig: "x" } }), "--tee-plugin is not set");
+  assertStringIncludes(refusal({ flags: { teeKey: "MFkw" } }), "a P-256 public key is wanted");
+  const teeKey = `MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE${"A".repeat(86)}==`;
+  assertEquals(loadConfig(sources({ env: { NAUTILUS_TEE_KEY: teeKey } })).teeKey, teeKey);
+  const simulated = refusal({ flags: { teeKey, teeMode: "simulation" } });
+  assertStringIncludes(simulated, "--tee-key is for TrustZone");
 });

@@ -45,6 +45,15 @@ export function formatTeePlugin({ kind, sha256, path }: TeePluginSetting): strin
   return `${kind}:${sha256}:${path}`;
 }
 
+/** A P-256 public key: SubjectPublicKeyInfo in base64. */
+export function p256Key(value: unknown): string {
+  const found = text(value);
+  if (!/^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/]{86}==$/.test(found)) {
+    throw new Error("a P-256 public key is wanted: base64 of its SubjectPublicKeyInfo");
+  }
+  return found;
+}
+
 export function choice<T extends string>(...valid: readonly T[]): (value: unknown) => T {
   return (value) => {
     const found = valid.find((candidate) => candidate === value);

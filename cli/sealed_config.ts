@@ -27,6 +27,7 @@ const SCHEMA = v.strictObject({
   adminKey: v.optional(v.nullable(v.string()), null),
   teePlugin: v.optional(v.nullable(v.string()), null),
   teePluginConfig: v.optional(v.nullable(v.string()), null),
+  teeKey: v.optional(v.nullable(v.string()), null),
   k8sApiEndpoint: v.optional(v.nullable(v.string()), null),
   k8sApiCa: v.optional(v.nullable(v.string()), null),
   /** A fingerprint; the credential itself is kept beside. */
@@ -65,6 +66,7 @@ export async function sealedPart(
     adminKey: config.adminKey ?? null,
     teePlugin: config.teePlugin === undefined ? null : formatTeePlugin(config.teePlugin),
     teePluginConfig: config.teePluginConfig ?? null,
+    teeKey: config.teeKey ?? null,
     ...await sealedUpstream(config),
     recoveryKey: [...recoveryKey],
     policies: [...await readPolicies(config.policies)],

@@ -5,13 +5,15 @@
 import type { AttestationResult } from "../backends/appraisal.ts";
 import { BackendError, type Bytes, type TeeBackend, type TeeType } from "../backends/mod.ts";
 import { type Policy, policyFromJson } from "../backends/policy/mod.ts";
+import { ecSpki } from "../backends/signatures.ts";
+import { isTaEvidence, parseTaEvidence } from "../backends/trustzone/ta_abi.ts";
 import type { EvidenceVerifier } from "../backends/verification.ts";
 
 /**
  * What makes evidence genuine, and no more: which measurement is the right one is the relying
  * party's to say, and collateral that needs a network is not waited for.
  */
-function genuinePolicy(kind: TeeType): Policy | undefined {
+function genuinePolicy(kind: TeeType, teeKey: string | undefined): Policy | undefined {
   const anywhere = { crl: "if_given" };
   const section: Partial<Record<TeeType, unknown>> = {
     SEV: {
@@ -27,11 +29,32 @@ function genuinePolicy(kind: TeeType): Policy | undefined {
     SGX: { sgx: { ...anywhere, mrenclaves: "any", mrsigners: "any", collateral: "if_given" } },
     TDX: { tdx: { ...anywhere, mrtds: "any", rtmrs: "any", collateral: "if_given" } },
     NITRO: { nitro: { ...anywhere, pcrs: "any" } },
+    ...(teeKey === undefined ? {} : {
+      TrustZone: {
+        trustzone: {
+          keys: [{ id: "configured", spki: teeKey }],
+          ta: { measurements: "any", minimumCodeVersion: 0, platform: "ignore" },
+        },
+      },
+    }),
   };
   const chosen = section[kind];
   return chosen === undefined
     ? undefined
     : policyFromJson({ version: 1, id: "nautilus/self", ...chosen });
+}
+
+/** No vendor stands behind a TA: its key can be pinned, by somebody who knows that it is its key. */
+async function keyHint(
+  { kind, attester }: TeeBackend,
+  random: (length: number) => Bytes,
+): Promise<string | undefined> {
+  if (kind !== "TrustZone" || attester === undefined) return undefined;
+  const { data } = await attester.attest(random(64));
+  if (!isTaEvidence(data)) return undefined;
+  const key = ecSpki("P-256", parseTaEvidence(data).attestationKey).toBase64();
+  return `whatever answers here signs with ${key}: where you know that it is your device's TA, ` +
+    "and no fake, say --tee-key with that key";
 }
 
 /**
@@ -45,14 +68,17 @@ export async function appraiseSelf(
     readonly random: (length: number) => Bytes;
     /** Milliseconds since the epoch. */
     readonly now: () => number;
+    /** What stands in a vendor's place for TrustZone: P-256, SubjectPublicKeyInfo in base64. */
+    readonly teeKey: string | undefined;
   },
 ): Promise<AttestationResult> {
   const { kind } = tee;
-  const policy = genuinePolicy(kind);
+  const policy = genuinePolicy(kind, deps.teeKey);
   if (tee.attester === undefined || policy === undefined) {
     throw new BackendError("unavailable", `${kind} here gives no evidence that leads to a vendor`, {
       kind,
-      hint: "a master must be able to tell real hardware from a fake before it unseals keys",
+      hint: await keyHint(tee, deps.random) ??
+        "a master must be able to tell real hardware from a fake before it unseals keys",
     });
   }
   const reportData = deps.random(64);

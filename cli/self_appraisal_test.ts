@@ -40,7 +40,12 @@ Deno.test("appraiseSelf() asks for evidence over fresh report data and takes an 
       }));
     },
   };
-  const result = await appraiseSelf(backend("SEV", true), { verifier, random, now });
+  const result = await appraiseSelf(backend("SEV", true), {
+    verifier,
+    random,
+    now,
+    teeKey: undefined,
+  });
   assertEquals(result.tier, "affirming");
   assertEquals(seen[0]?.expectedReportData?.toHex(), "07".repeat(64));
   assertEquals(seen[0]?.evidence.data.toHex(), "07".repeat(64));
@@ -50,7 +55,7 @@ Deno.test("appraiseSelf() refuses evidence that does not lead to the vendor's ro
   const verifier = createEvidenceVerifier({ signatures: createWebCryptoVerifier() });
   for (const kind of ["SEV", "SGX", "TDX", "NITRO"] as const) {
     const error = await assertRejects(
-      () => appraiseSelf(backend(kind, true), { verifier, random, now }),
+      () => appraiseSelf(backend(kind, true), { verifier, random, now, teeKey: undefined }),
       BackendError,
     );
     assertEquals(error.code, "not_genuine");
@@ -62,7 +67,7 @@ Deno.test("appraiseSelf() refuses a TEE without evidence or without a vendor's r
   const verifier = createEvidenceVerifier({ signatures: createWebCryptoVerifier() });
   for (const tee of [backend("SEV", false), backend("TrustZone", true)]) {
     const error = await assertRejects(
-      () => appraiseSelf(tee, { verifier, random, now }),
+      () => appraiseSelf(tee, { verifier, random, now, teeKey: undefined }),
       BackendError,
     );
     assertEquals(error.code, "unavailable");

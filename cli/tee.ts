@@ -26,8 +26,11 @@ export interface HardwareWorld {
   readonly host: ProbeHost;
   /** What `open` of a backend is given. */
   readonly configs: Readonly<Partial<Record<TeeType, unknown>>>;
-  /** In the place of the appraisal under the vendors' roots. @throws where it is not genuine */
-  appraise(tee: TeeBackend): Promise<unknown>;
+  /**
+   * In the place of the appraisal under the vendors' roots and the configured key.
+   * @throws where it is not genuine
+   */
+  appraise(tee: TeeBackend, teeKey: string | undefined): Promise<unknown>;
 }
 
 export interface TeeOptions {
@@ -86,6 +89,7 @@ export async function selectTee(options: TeeOptions): Promise<BackendFactory> {
 
 /**
  * Opens hardware and has it prove itself.
+ * @throws {ConfigError} for a key where a vendor vouches
  * @throws {BackendError} `not_genuine`, and what opening throws
  */
 export async function openHardware(
@@ -94,6 +98,9 @@ export async function openHardware(
 ): Promise<TeeBackend> {
   await using undo = new AsyncDisposableStack();
   const { teePlugin, teePluginConfig } = config;
+  if (config.teeKey !== undefined && factory.kind !== "TrustZone") {
+    throw new ConfigError(`--tee-key is for TrustZone, and this is ${factory.kind}`);
+  }
   const tee = undo.use(
     await factory.open(
       teePlugin === undefined
@@ -101,13 +108,16 @@ export async function openHardware(
         : { config: teePluginConfig ?? "" },
     ),
   );
-  await (hardware?.appraise ?? appraiseUnderVendorRoots)(tee);
+  await (hardware?.appraise ?? appraiseUnderVendorRoots)(tee, config.teeKey);
   undo.move();
   return tee;
 }
 
 /** Only hardware pays for loading the verifiers. */
-async function appraiseUnderVendorRoots(tee: TeeBackend): Promise<void> {
+async function appraiseUnderVendorRoots(
+  tee: TeeBackend,
+  teeKey: string | undefined,
+): Promise<void> {
   const [{ createWebCryptoVerifier }, { createEvidenceVerifier }, { appraiseSelf }] = await Promise
     .all([
       import("../backends/signatures.ts"),
@@ -118,6 +128,7 @@ async function appraiseUnderVendorRoots(tee: TeeBackend): Promise<void> {
     verifier: createEvidenceVerifier({ signatures: createWebCryptoVerifier() }),
     random: systemRandom,
     now: Date.now,
+    teeKey,
   });
 }
 

@@ -14,8 +14,8 @@ import { appraiseSample } from "../plugin/evidence.ts";
 import { readWorld, type World } from "./world.ts";
 
 /** Below `root` for what a probe looks for; the backends' own paths lie there already. */
-function probeHost(root: string): ProbeHost {
-  const inside = createProbeHost(root);
+function probeHost(root: string, arch: World["arch"]): ProbeHost {
+  const inside = createProbeHost(root, arch);
   const outside = createProbeHost();
   const of = (path: string): ProbeHost => path.startsWith(root) ? outside : inside;
   return {
@@ -26,7 +26,7 @@ function probeHost(root: string): ProbeHost {
   };
 }
 
-function hardware({ root, configs, roots }: World): HardwareWorld {
+function hardware({ root, arch, configs, roots }: World): HardwareWorld {
   const der = (text: string): Uint8Array<ArrayBuffer> => Uint8Array.fromBase64(text);
   const vendor = vendorRoots();
   const line = roots.amd &&
@@ -40,12 +40,12 @@ function hardware({ root, configs, roots }: World): HardwareWorld {
     },
   });
   return {
-    host: probeHost(root),
+    host: probeHost(root, arch),
     configs,
-    appraise: (tee) =>
+    appraise: (tee, teeKey) =>
       roots.sample === true
         ? appraiseSample(tee, systemRandom)
-        : appraiseSelf(tee, { verifier, random: systemRandom, now: Date.now }),
+        : appraiseSelf(tee, { verifier, random: systemRandom, now: Date.now, teeKey }),
   };
 }
 

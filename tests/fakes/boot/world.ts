@@ -4,6 +4,8 @@ import * as v from "valibot";
 const SCHEMA = v.strictObject({
   /** Taken for `/` by what probes. */
   root: v.string(),
+  /** Undefined: this machine's. */
+  arch: v.optional(v.picklist(["x86_64", "aarch64"])),
   /** By tee_type: what the backend is opened with. */
   configs: v.record(v.string(), v.unknown()),
   /** DER in base64; those that are not given are the vendors' own. */
