@@ -5,14 +5,20 @@
  */
 import type { Bytes } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
-import { BackupCipher, encodeBackupHeader, encodePart } from "./backup_format.ts";
+import {
+  BackupCipher,
+  type BackupTrailer,
+  encodeBackupHeader,
+  encodePart,
+} from "./backup_format.ts";
+import { release } from "./bytes.ts";
 import { KEYSPACES } from "./entry.ts";
 import { StoreError } from "./errors.ts";
 import type { Head } from "./head.ts";
 import type { Keyring } from "./keyring.ts";
 import { decodeKeyring } from "./keyring_format.ts";
 import { openHead } from "./load.ts";
-import type { DurableLog, LogPage } from "./log.ts";
+import type { DurableLog, LogCopyPart, LogPage } from "./log.ts";
 import { RESTORE_HINT } from "./record.ts";
 import type { RecordSealer } from "./record_sealer.ts";
 import type { BackupSummary } from "./types.ts";
@@ -60,7 +66,7 @@ export async function* backupStream(options: BackupOptions): AsyncGenerator<Byte
     records += part.page.positions.length - part.removals.length;
     const { end } = part;
     if (end === undefined) {
-      const chunk = await cipher.seal(encodePart(part), undefined);
+      const chunk = await sealPart(cipher, part, undefined);
       bytes += chunk.length;
       yield chunk;
       continue;
@@ -68,13 +74,26 @@ export async function* backupStream(options: BackupOptions): AsyncGenerator<Byte
     const head = await checkEnd(sealer, end, records);
     const timeMs = Math.max(0, Math.trunc(clock()));
     const { sequence } = head;
-    const chunk = await cipher.seal(encodePart(part), { sequence, records, timeMs });
+    const chunk = await sealPart(cipher, part, { sequence, records, timeMs });
     bytes += chunk.length;
     const [system = 0, k8s = 0, etcd = 0] = KEYSPACES.map((_, i) => head.revisions[i]);
     options.onEnd({ sequence: BigInt(sequence), records, bytes, revisions: { system, k8s, etcd } });
     yield chunk;
     return;
   }
+}
+
+async function sealPart(
+  cipher: BackupCipher,
+  part: LogCopyPart,
+  trailer: BackupTrailer | undefined,
+): Promise<Bytes> {
+  const plaintext = encodePart(part);
+  release(part.page.bytes);
+  release(part.changed.bytes);
+  const chunk = await cipher.seal(plaintext, trailer);
+  release(plaintext);
+  return chunk;
 }
 
 /** A backup of records that do not open would be found out when it is needed. */
@@ -89,7 +108,8 @@ async function checkPage(sealer: RecordSealer, page: LogPage): Promise<void> {
     // Read before it was sealed anew under another data key: it is told once more.
     if (!sealer.opens(header)) continue;
     const opened = sealer.open(record, header, position);
-    if (opened instanceof Promise) waiting.push(opened);
+    if (opened instanceof Promise) waiting.push(opened.then(release));
+    else release(opened);
   }
   await Promise.all(waiting);
 }

@@ -44,3 +44,13 @@ const encoder = new TextEncoder();
 export function utf8(text: string): Bytes {
   return encoder.encode(text);
 }
+
+/**
+ * Gives memory back at once that nobody reads any more; views of larger buffers are left alone. Where
+ * megabytes pass through, waiting for the garbage collector holds hundreds of them.
+ */
+export function release(bytes: Bytes): void {
+  if (bytes.byteLength > 0 && bytes.byteLength === bytes.buffer.byteLength) {
+    bytes.buffer.transfer(0);
+  }
+}

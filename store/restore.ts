@@ -6,7 +6,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import type { Bytes, Sealer, SealPolicy } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
 import { BackupCipher, type BackupHeader, type BackupReader, decodePart } from "./backup_format.ts";
-import { equalBytes } from "./bytes.ts";
+import { equalBytes, release } from "./bytes.ts";
 import { decodeEntry, KEYSPACES } from "./entry.ts";
 import { StoreError } from "./errors.ts";
 import { sealGroup } from "./group.ts";
@@ -69,10 +69,15 @@ export async function restoreStore(options: RestoreOptions): Promise<RestoredSto
   using cipher = await BackupCipher.of(aead, kek, header);
   for (;;) {
     const chunk = await reader.chunk();
-    const part = decodePart(await cipher.open(chunk), chunk.trailer !== undefined);
+    const plaintext = await cipher.open(chunk);
+    release(chunk.sealed);
+    const part = decodePart(plaintext, chunk.trailer !== undefined);
     file.add(part);
     options.onProgress?.({ bytes: reader.bytes, checked: 0 });
-    if (part.end === undefined) continue;
+    if (part.end === undefined) {
+      release(plaintext);
+      continue;
+    }
     await reader.end();
     const { head, keyring } = part.end;
     const made = await complete(
@@ -210,7 +215,9 @@ async function checkAll(parts: {
       else if (header.kind === RECORD_KIND.incarnation) {
         lineage.push(decodeIncarnation(plaintext, recordName(position, header)));
       } else refuse(`${recordName(position, header)}: a record of its kind has no place here`);
+      release(plaintext);
     }
+    release(page.bytes);
     parts.onProgress(records);
     // Lets signals and timers in between.
     await new Promise((resolve) => setTimeout(resolve, 0));

@@ -1,4 +1,5 @@
 /** Reads every record of the log and authenticates it: what a checkpoint saves at opening. */
+import { release } from "./bytes.ts";
 import type { DurableLog } from "./log.ts";
 import type { RecordSealer } from "./record_sealer.ts";
 
@@ -23,10 +24,12 @@ export async function verifyRecords(
       const position = page.positions[i]!;
       const header = sealer.readHeader(record, position);
       const opened = sealer.open(record, header, position);
-      if (opened instanceof Promise) waiting.push(opened);
+      if (opened instanceof Promise) waiting.push(opened.then(release));
+      else release(opened);
       records++;
     }
     await Promise.all(waiting);
+    release(page.bytes);
   }
   return records;
 }

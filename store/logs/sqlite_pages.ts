@@ -1,6 +1,7 @@
 /** Records out of the SQLite file, in pages. */
 import type { DatabaseSync } from "node:sqlite";
 import type { Bytes } from "../../backends/mod.ts";
+import { release } from "../bytes.ts";
 import { type LogPage, nothingToReplace } from "../log.ts";
 import { blob, integer } from "./sqlite_file.ts";
 
@@ -72,9 +73,11 @@ function pageOf(rows: readonly Row[]): LogPage {
   const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + length, 0));
   let offset = 0;
   for (const { tag, rest } of rows) {
+    const end = offset + rest.length + tag.length;
     bytes.set(rest, offset);
     bytes.set(tag, offset + rest.length);
-    offset += rest.length + tag.length;
+    release(rest);
+    offset = end;
   }
   return { positions: Float64Array.from(rows, (row) => row.position), lengths, bytes };
 }
