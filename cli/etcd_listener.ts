@@ -26,7 +26,7 @@ export interface EtcdListener {
  */
 export async function openEtcdListener(options: {
   readonly config: Config;
-  readonly node: Pick<OpenNode, "tee" | "store" | "sizeBytes">;
+  readonly node: Pick<OpenNode, "tee" | "store">;
   readonly log: Logger;
   /** Exists, 0700. */
   readonly runtimeDir: string;
@@ -52,7 +52,6 @@ export async function openEtcdListener(options: {
     clock: () => performance.now(),
     random: systemRandom,
     listeners,
-    storage: { sizeBytes: node.sizeBytes },
     memberName: config.nodeId,
     limits: { quotaBytes: config.etcdQuotaBackendBytes },
     autoCompaction: autoCompactionOf(config),

@@ -36,7 +36,6 @@ export { systemRandom } from "./tee.ts";
 export interface OpenNode extends AsyncDisposable {
   readonly tee: TeeFacts;
   readonly store: Store;
-  readonly sizeBytes: () => Promise<number>;
   readonly sealed: SealedConfig;
   /** Digest of the configuration that evidence binds from now on. */
   setConfigDigest(digest: Bytes): void;
@@ -80,8 +79,6 @@ export interface OpenHost extends AsyncDisposable {
 export interface OpenData extends AsyncDisposable {
   readonly tee: TeeBackend;
   readonly store: Store;
-  /** Of the log on its medium. */
-  readonly sizeBytes: () => Promise<number>;
 }
 
 /**
@@ -143,7 +140,6 @@ export async function openData(
   return {
     tee,
     store,
-    sizeBytes: async () => (await log.size()).bytes,
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
 }
@@ -155,7 +151,7 @@ export async function openData(
 export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
   const { config, log, step } = options;
   await using undo = new AsyncDisposableStack();
-  const { tee, store, sizeBytes } = undo.use(await openData(options));
+  const { tee, store } = undo.use(await openData(options));
   let configDigest: Bytes;
   const { sealed, digest, changed } = await step(
     "configuration",
@@ -212,7 +208,6 @@ export async function openNode(options: OpenNodeOptions): Promise<OpenNode> {
   return {
     tee: facts,
     store,
-    sizeBytes,
     sealed,
     setConfigDigest(next) {
       configDigest = next;

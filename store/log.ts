@@ -75,6 +75,8 @@ export interface LogStart {
 export interface LogSize {
   /** Bytes on the medium, side files included; 0 where nothing is kept. */
   readonly bytes: number;
+  /** Of these, what is not free for records to come; side files are not counted. */
+  readonly bytesInUse: number;
 }
 
 /**
@@ -102,6 +104,8 @@ export interface DurableLog extends AsyncDisposable {
    */
   copy(): AsyncIterable<LogCopyPart>;
   size(): Promise<LogSize>;
+  /** Gives the medium back what is free, in small steps that let appends through. */
+  reclaim(): Promise<void>;
 }
 
 export interface LogTags {

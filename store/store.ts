@@ -15,7 +15,7 @@ import type { Index } from "./index.ts";
 import { KeyChanges } from "./key_changes.ts";
 import type { Keyring } from "./keyring.ts";
 import type { LoadedLog } from "./load.ts";
-import type { DurableLog } from "./log.ts";
+import type { DurableLog, LogSize } from "./log.ts";
 import type { MultisetHash } from "./multiset.ts";
 import type { Pacer } from "./pacer.ts";
 import { readRange } from "./read_range.ts";
@@ -264,9 +264,14 @@ export class SealedStore implements Store {
     return this.#parts.incarnations.restoration();
   }
 
-  async sizeBytes(): Promise<number> {
+  async size(): Promise<LogSize> {
     this.#check();
-    return (await this.#parts.log.size()).bytes;
+    return await this.#parts.log.size();
+  }
+
+  async reclaim(): Promise<void> {
+    this.#check();
+    await this.#parts.log.reclaim();
   }
 
   async addRecoveryKey(publicKey: Bytes): Promise<void> {

@@ -1,4 +1,5 @@
 /** What the store's callers see: requests, answers, events. */
+import type { LogSize } from "./log.ts";
 import type { Bytes } from "../backends/mod.ts";
 import type { FreshnessStatus } from "./anchor.ts";
 import type { StoreError } from "./errors.ts";
@@ -169,8 +170,10 @@ export interface Store extends AsyncDisposable {
   stats(): StoreStats;
   /** The newest restore or recovery that the log still names (64 openings long at least). */
   restoration(): Restoration | undefined;
-  /** Bytes of the log on its medium. */
-  sizeBytes(): Promise<number>;
+  /** Of the log on its medium. */
+  size(): Promise<LogSize>;
+  /** Gives the medium back what compaction and rotation freed. */
+  reclaim(): Promise<void>;
   /** Wraps the KEK to one more recovery public key (32 bytes, X25519), durably. */
   addRecoveryKey(publicKey: Bytes): Promise<void>;
   /** Authenticates every record in the log; returns how many. A lie of the disk stops the store. */

@@ -1,4 +1,5 @@
 /** The Maintenance and Cluster services of a cluster of one, and what of Auth must be answered. */
+import type { Store } from "../../store/mod.ts";
 import type { AlarmStore } from "./alarms.ts";
 import { ETCD_VERSION, type EtcdContext, headerOf } from "./context.ts";
 import { etcdError, unsupported } from "./errors.ts";
@@ -32,12 +33,7 @@ import {
 import { snapshotStream } from "./snapshot.ts";
 
 /** The medium under the store, as the operator's tools ask about it. */
-export interface StorageFacts {
-  /** Bytes on the medium. */
-  sizeBytes(): Promise<number>;
-  /** Gives back what compaction freed; undefined where the engine does that by itself. */
-  defragment?(): Promise<void>;
-}
+export type StorageFacts = Pick<Store, "size" | "reclaim">;
 
 export interface MaintenanceOptions {
   readonly context: EtcdContext;
@@ -65,12 +61,12 @@ export function maintenanceMethods(options: MaintenanceOptions): readonly Method
 
   return [
     unary(MAINTENANCE + "Status", StatusRequest, StatusResponse, async () => {
-      const size = await storage.sizeBytes();
+      const { bytes, bytesInUse } = await storage.size();
       return {
         header: headerOf(context),
         version: ETCD_VERSION,
-        dbSize: size,
-        dbSizeInUse: size,
+        dbSize: bytes,
+        dbSizeInUse: bytesInUse,
         leader: identity.memberId,
         raftIndex: raftIndex(),
         raftAppliedIndex: raftIndex(),
@@ -115,7 +111,7 @@ export function maintenanceMethods(options: MaintenanceOptions): readonly Method
     }),
 
     unary(MAINTENANCE + "Defragment", DefragmentRequest, DefragmentResponse, async () => {
-      await storage.defragment?.();
+      await storage.reclaim();
       return { header: headerOf(context) };
     }),
 

@@ -10,8 +10,8 @@ const LEASE_OVERHEAD_BYTES = 64;
 export interface SpaceQuotaOptions {
   /** 0: no quota. */
   readonly quotaBytes: number;
-  /** Bytes on the medium. Asked now and then, not for every write. */
-  readonly sizeBytes: () => Promise<number>;
+  /** Bytes in use on the medium. Asked now and then, not for every write. */
+  readonly usedBytes: () => Promise<number>;
   readonly alarms: AlarmStore;
 }
 
@@ -67,7 +67,7 @@ export class SpaceQuota {
 
   async #measure(): Promise<void> {
     try {
-      this.#measured = await this.#options.sizeBytes();
+      this.#measured = await this.#options.usedBytes();
       this.#since = 0;
     } finally {
       this.#measuring = undefined;

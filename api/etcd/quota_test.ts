@@ -14,7 +14,7 @@ Deno.test("SpaceQuota raises NOSPACE at the quota, and holds it until it is disa
   let size = 0;
   const quota = new SpaceQuota({
     quotaBytes: 100_000,
-    sizeBytes: () => Promise.resolve(size),
+    usedBytes: () => Promise.resolve(size),
     alarms,
   });
   await quota.admitPut(put(1000));

@@ -30,7 +30,8 @@ export interface EtcdServerOptions {
   readonly clock: () => number;
   readonly random: (length: number) => Bytes;
   readonly listeners: readonly ListenSpec[];
-  readonly storage: StorageFacts;
+  /** The medium under the store; the store itself knows it unless a test says otherwise. */
+  readonly storage?: StorageFacts;
   /** Shown by MemberList. */
   readonly memberName: string;
   readonly limits?: Partial<EtcdLimits>;
@@ -70,7 +71,7 @@ const MAX_HELD_BYTES = 64 * 1024 * 1024;
 
 /** @throws {ListenError}, {StoreError} */
 export async function createEtcdServer(options: EtcdServerOptions): Promise<EtcdServer> {
-  const { store, log, clock, random } = options;
+  const { store, log, clock, random, storage = store } = options;
   const limits = { ...DEFAULT_ETCD_LIMITS, ...options.limits };
   const context: EtcdContext = { store, log, identity: identityOf(store), limits };
   const lessor = await Lessor.open({ store, clock, random });
@@ -78,7 +79,7 @@ export async function createEtcdServer(options: EtcdServerOptions): Promise<Etcd
   const hub = new WatchHub(store);
   const quota = new SpaceQuota({
     quotaBytes: limits.quotaBytes,
-    sizeBytes: () => options.storage.sizeBytes(),
+    usedBytes: async () => (await storage.size()).bytesInUse,
     alarms,
   });
   const addresses: BoundAddress[] = [];
@@ -89,7 +90,7 @@ export async function createEtcdServer(options: EtcdServerOptions): Promise<Etcd
     ...maintenanceMethods({
       context,
       alarms,
-      storage: options.storage,
+      storage,
       memberName: options.memberName,
       clientUrls: () => addresses.map(clientUrl),
       random,

@@ -38,7 +38,6 @@ async function options(path: string): Promise<EtcdServerOptions> {
     clock: () => 0,
     random: (length) => crypto.getRandomValues(new Uint8Array(length)),
     listeners: [{ kind: "unix", path }],
-    storage: { sizeBytes: () => Promise.resolve(0) },
     memberName: "test",
   };
 }
@@ -250,7 +249,10 @@ Deno.test("Watch: fragments keep a large revision below the message limit", asyn
 
 Deno.test("Status, MemberList and Alarm tell one member, its address and a full disk", async () => {
   await using own = await startOwnEtcd({
-    storage: { sizeBytes: () => Promise.resolve(5_000) },
+    storage: {
+      size: () => Promise.resolve({ bytes: 9_000, bytesInUse: 5_000 }),
+      reclaim: () => Promise.resolve(),
+    },
     limits: { quotaBytes: 5_100 },
   });
   const client = await own.connect();
@@ -265,7 +267,7 @@ Deno.test("Status, MemberList and Alarm tell one member, its address and a full 
   assert(status.ok);
   const { memberId } = status.value.header!.identity;
   assertEquals(status.value.leader, memberId);
-  assertEquals(status.value.dbSize, 5_000);
+  assertEquals([status.value.dbSize, status.value.dbSizeInUse], [9_000, 5_000]);
   assertEquals(status.value.errors, [`memberID:${memberId} alarm:NOSPACE `]);
   const members = await client.call(
     "/etcdserverpb.Cluster/MemberList",

@@ -33,7 +33,7 @@ export function backupRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
     try {
       const note = auditOf(c, deps);
       await note("store.backup", null, "");
-      const size = (await deps.store.sizeBytes()).toString();
+      const size = (await deps.store.size()).bytes.toString();
       const over = () => running = false;
       const stream = pieces(deps, note, over);
       // A client may be gone before the first piece was asked for, and then nobody asks.

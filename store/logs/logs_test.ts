@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { durableLogSuite } from "../../tests/conformance/durable_log_suite.ts";
 import { StoreError } from "../errors.ts";
@@ -26,6 +26,44 @@ for (
       open: () => openSqliteLog({ path: `${folder}/store.db`, ...options }),
       [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
     };
+  });
+}
+
+for (
+  const [where, options] of [["in this thread", {}], ["in its worker", { spawnWorker }]] as const
+) {
+  Deno.test(`reclaim() ${where} gives the medium back what is free, and appends go on meanwhile`, async () => {
+    const folder = await Deno.makeTempDir();
+    {
+      await using log = openSqliteLog({ path: `${folder}/store.db`, ...options });
+      const append = (position: number, size: number, removals: readonly number[] = []) =>
+        log.append({
+          firstPosition: position,
+          lengths: Uint32Array.of(size),
+          bytes: new Uint8Array(size),
+          removals: Float64Array.from(removals),
+          head: Uint8Array.of(1),
+        });
+      await append(0, 100);
+      for (let i = 1; i <= 100; i++) await append(i, 100_000);
+      const full = await log.size();
+      await append(101, 100, Array.from({ length: 100 }, (_, i) => i + 1));
+      const emptied = await log.size();
+      assert(emptied.bytesInUse < full.bytesInUse / 10);
+      assert(emptied.bytes >= full.bytes);
+      const reclaimed = log.reclaim();
+      await append(102, 100);
+      await reclaimed;
+      const small = await log.size();
+      assert(small.bytes < full.bytes / 10, `${small.bytes} of ${full.bytes}`);
+      assertEquals((await log.read([0, 50, 101, 102])).map((record) => record?.length), [
+        100,
+        undefined,
+        100,
+        100,
+      ]);
+    }
+    await Deno.remove(folder, { recursive: true });
   });
 }
 

@@ -131,7 +131,11 @@ class MemoryLog implements DurableLog {
 
   async size(): Promise<LogSize> {
     await this.#live();
-    return { bytes: 0 };
+    return { bytes: 0, bytesInUse: 0 };
+  }
+
+  async reclaim(): Promise<void> {
+    await this.#live();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

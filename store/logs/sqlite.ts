@@ -53,6 +53,7 @@ interface Channel {
   copy(copy: number): Promise<LogCopyPart>;
   endCopy(copy: number): Promise<void>;
   size(): Promise<LogSize>;
+  reclaim(): Promise<boolean>;
   close(): Promise<void>;
 }
 
@@ -126,6 +127,10 @@ class SqliteLog implements DurableLog {
     return await this.#channel.size();
   }
 
+  async reclaim(): Promise<void> {
+    do this.#check(); while (await this.#channel.reclaim());
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#channel.close();
     return this.#closing;
@@ -191,6 +196,9 @@ class InlineChannel implements Channel {
   }
   size(): Promise<LogSize> {
     return this.#run(() => this.#engine.size());
+  }
+  reclaim(): Promise<boolean> {
+    return this.#run(() => this.#engine.reclaim());
   }
   close(): Promise<void> {
     return this.#run(() => this.#engine.close());
@@ -274,6 +282,9 @@ class WorkerChannel implements Channel {
   }
   size(): Promise<LogSize> {
     return this.#call<LogSize>({ op: "size" });
+  }
+  reclaim(): Promise<boolean> {
+    return this.#call<boolean>({ op: "reclaim" });
   }
   async close(): Promise<void> {
     try {

@@ -184,7 +184,30 @@ export class SqliteEngine {
         if (!(error instanceof Deno.errors.NotFound)) throw ioError("cannot stat the log", error);
       }
     }
-    return { bytes };
+    return { bytes, bytesInUse: this.#guard(() => bytesInUse(this.#readable())) };
+  }
+
+  /**
+   * Gives some free pages back to the file system, and the side file's space after the last of them.
+   * A log that nothing was written to stays as it is. Its failure stops the log, as a failed append does.
+   * @returns whether there is more to give
+   */
+  reclaim(): boolean {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#statements === undefined) return false;
+    try {
+      return this.#guard(() => {
+        const database = this.#writable();
+        vacuumStep(database);
+        if (pragma(database, "freelist_count") > 0) return true;
+        database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+        this.#walBytes = this.#walPages = 0;
+        return false;
+      });
+    } catch (error) {
+      if (error instanceof StoreError) this.#failure = error;
+      throw error;
+    }
   }
 
   close(): void {
@@ -353,7 +376,17 @@ function rollBack(database: DatabaseSync): void {
 function giveBackSpace(database: DatabaseSync): void {
   const free = pragma(database, "freelist_count");
   if (free < VACUUM_MIN_FREE_PAGES || free * 4 < pragma(database, "page_count")) return;
+  vacuumStep(database);
+}
+
+function vacuumStep(database: DatabaseSync): void {
   database.prepare(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`).all();
+}
+
+function bytesInUse(database: DatabaseSync | undefined): number {
+  if (database === undefined) return 0;
+  const pages = pragma(database, "page_count") - pragma(database, "freelist_count");
+  return pages * pragma(database, "page_size");
 }
 
 function ioError(what: string, cause: unknown): StoreError {

@@ -17,6 +17,7 @@ export type SqliteCall =
   | { readonly op: "copy"; readonly copy: number }
   | { readonly op: "end_copy"; readonly copy: number }
   | { readonly op: "size" }
+  | { readonly op: "reclaim" }
   | { readonly op: "close" };
 
 export type SqliteResult =
@@ -25,6 +26,7 @@ export type SqliteResult =
   | LogCopyPart
   | LogTags
   | LogSize
+  | boolean
   | readonly (Bytes | undefined)[]
   | { readonly chunk: number; readonly bytes: Bytes }
   | undefined;

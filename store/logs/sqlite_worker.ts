@@ -69,6 +69,8 @@ function perform(engine: SqliteEngine, call: SqliteCall): SqliteResult {
       return undefined;
     case "size":
       return engine.size();
+    case "reclaim":
+      return engine.reclaim();
     case "close":
       engine.close();
       return undefined;
@@ -77,7 +79,7 @@ function perform(engine: SqliteEngine, call: SqliteCall): SqliteResult {
 
 /** Whole buffers move instead of being copied; views into larger ones are copied. */
 function transfers(result: SqliteResult): ArrayBuffer[] {
-  if (result === undefined) return [];
+  if (typeof result !== "object") return [];
   const views: unknown[] = Array.isArray(result)
     ? result
     : "page" in result

@@ -245,6 +245,7 @@ export function durableLogSuite(name: string, makeMedium: () => Promise<LogMediu
       () => log.append(append(1, [record(1, 30)])),
       () => log.read([0]),
       () => log.size(),
+      () => log.reclaim(),
       () => contents(log),
     ];
     for (const call of calls) {

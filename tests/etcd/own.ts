@@ -33,7 +33,6 @@ export async function startOwnEtcd(options: OwnEtcdOptions = {}): Promise<OwnEtc
     clock: () => time.now,
     random: (length) => crypto.getRandomValues(new Uint8Array(length)),
     listeners: [{ kind: "unix", path }],
-    storage: { sizeBytes: () => Promise.resolve(1 << 20) },
     memberName: "test",
     ...overrides,
   });

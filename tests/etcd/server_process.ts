@@ -31,7 +31,6 @@ async function serve(directory: string): Promise<void> {
     clock: () => performance.now(),
     random,
     listeners: [{ kind: "unix", path: `${directory}/etcd.sock` }],
-    storage: { sizeBytes: async () => (await log.size()).bytes },
     memberName: "test",
   });
   Deno.stdout.writeSync(new TextEncoder().encode(`listening ${provider.name}\n`));

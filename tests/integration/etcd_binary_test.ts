@@ -93,7 +93,8 @@ Deno.test({
       return { code, said: new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr) };
     };
     for (const value of ["1", "2", "3"]) assertEquals((await run("put", "k", value)).code, 0);
-    for (let i = 0; (await run("get", "--rev=2", "k")).code === 0; i++) assert(i < 500);
+    const tooLate = performance.now() + 120_000;
+    while ((await run("get", "--rev=2", "k")).code === 0) assert(performance.now() < tooLate);
     assertMatch((await run("get", "--rev=2", "k")).said, /required revision has been compacted/);
     assertEquals((await run("get", "k")).said, "k\n3\n");
     let stopped = "";
@@ -108,8 +109,8 @@ Deno.test({
     assertEquals((await run("get", "k")).said, "k\n3\n");
     assertEquals((await run("del", "--prefix", "large/")).code, 0);
     // As with etcd: delete, compact (it does so by itself here), defragment, disarm.
-    for (let i = 0;; i++) {
-      assert(i < 500, "the space never came back");
+    while (true) {
+      assert(performance.now() < tooLate, "the space never came back");
       assertEquals((await run("defrag")).code, 0);
       assertEquals((await run("alarm", "disarm")).code, 0);
       if ((await run("put", "k", "4")).code === 0) break;

@@ -52,7 +52,6 @@ async function startTls(store: Store, authority: EtcdAuthority) {
     clock: () => performance.now(),
     random,
     listeners: [{ kind: "tls", host: "127.0.0.1", port: 0, tls: authority.listenerFiles() }],
-    storage: { sizeBytes: () => Promise.resolve(0) },
     memberName: "test",
   });
   const [address] = server.addresses;
