@@ -60,6 +60,8 @@ export interface Config {
   readonly adminKey: string | undefined;
   readonly grants: readonly GrantSetting[];
   readonly sealPolicy: SealPolicySetting;
+  /** Origin of the OTLP collector that the environment may name. */
+  readonly telemetryEndpoint: string | undefined;
   /** Origin of the kube-apiserver that Kubernetes paths are proxied to. */
   readonly k8sApiEndpoint: string | undefined;
   /** PEM. */
@@ -270,6 +272,7 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     legacyBearerTokens: false,
     adminKey: undefined,
     grants: [],
+    telemetryEndpoint: undefined,
     k8sApiEndpoint: undefined,
     k8sApiCa: undefined,
     k8sApiCredential: undefined,

@@ -14,6 +14,7 @@ import {
   nodeId,
   optionalBytes,
   optionalListen,
+  origin,
   p256Key,
   parseListen,
   paths,
@@ -221,6 +222,12 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     env: undefined,
     help: "what chain addresses may do (configuration file only)",
     parse: grants,
+  },
+  {
+    field: "telemetryEndpoint",
+    env: "NAUTILUS_TELEMETRY_ENDPOINT",
+    help: "OTLP/HTTP collector that OTEL_DENO=true may export to, http(s)://HOST:PORT (sealed)",
+    parse: origin,
   },
   {
     field: "k8sApiEndpoint",

@@ -104,6 +104,15 @@ function url(value: string): string {
   return parsed.href.replace(/\/$/, "");
 }
 
+/** `http[s]://host[:port]`, nothing behind it. */
+export function origin(value: unknown): string {
+  const found = url(text(value));
+  if (new URL(found).origin !== found) {
+    throw new Error("http(s)://HOST:PORT without a path is wanted");
+  }
+  return found;
+}
+
 /** `https://host[:port]`, nothing behind it. */
 export function httpsOrigin(value: unknown): string {
   const found = url(text(value));

@@ -9,6 +9,7 @@ import { auditRefusals } from "./middleware/audit.ts";
 import { answerError } from "./middleware/errors.ts";
 import { limitFailures } from "./middleware/failure_limit.ts";
 import { createRequestIds, requestId } from "./middleware/request_id.ts";
+import { traceRequests } from "./middleware/trace.ts";
 import { securityHeaders } from "./middleware/security_headers.ts";
 import { ApiProblem } from "./problem.ts";
 import { accessReviewRoutes } from "./routes/access_review.ts";
@@ -42,6 +43,7 @@ export function createApp(deps: ApiDeps): App {
   app.notFound((c) => answer(new ApiProblem(404, "not_found", "there is nothing at this path"), c));
   const requestIds = createRequestIds(deps.random);
   app.use(requestId(requestIds));
+  if (deps.tracer !== undefined) app.use(traceRequests(deps.tracer));
   app.use(securityHeaders());
   // Before all others, because it counts them.
   const counts = metricsRoutes(app, deps);

@@ -1,5 +1,6 @@
 /** What the HTTP side needs from the rest; constructed in main, passed to `createApp`. */
 import type { Logger } from "@logtape/logtape";
+import type { Tracer } from "@opentelemetry/api";
 import type { Bytes, Covers, SecurityLevel, TeeType } from "../backends/mod.ts";
 import type { VerifyServiceDeps } from "../backends/verify_request.ts";
 import type { Store } from "../store/mod.ts";
@@ -134,6 +135,8 @@ export interface ApiDeps {
   /** What became of the chain's requests that carried an id. */
   readonly requestResults: (requestId: string) => Promise<readonly StoredResult[]>;
   readonly k8s: K8sService;
+  /** Makes the spans of requests; undefined without telemetry. */
+  readonly tracer: Tracer | undefined;
   /** Where Kubernetes paths are proxied to; undefined: they are served here. */
   readonly upstream: KubernetesUpstream | undefined;
   /** `true` while the token of an Authorization header is the admin's. Constant time. */

@@ -28,6 +28,7 @@ const SCHEMA = v.strictObject({
   teePlugin: v.optional(v.nullable(v.string()), null),
   teePluginConfig: v.optional(v.nullable(v.string()), null),
   teeKey: v.optional(v.nullable(v.string()), null),
+  telemetryEndpoint: v.optional(v.nullable(v.string()), null),
   k8sApiEndpoint: v.optional(v.nullable(v.string()), null),
   k8sApiCa: v.optional(v.nullable(v.string()), null),
   /** A fingerprint; the credential itself is kept beside. */
@@ -64,9 +65,8 @@ export async function sealedPart(
     minimumStakeMist: config.minimumStakeMist.toString(),
     legacyBearerTokens: config.legacyBearerTokens,
     adminKey: config.adminKey ?? null,
-    teePlugin: config.teePlugin === undefined ? null : formatTeePlugin(config.teePlugin),
-    teePluginConfig: config.teePluginConfig ?? null,
-    teeKey: config.teeKey ?? null,
+    ...teePart(config),
+    telemetryEndpoint: config.telemetryEndpoint ?? null,
     ...await sealedUpstream(config),
     recoveryKey: [...recoveryKey],
     policies: [...await readPolicies(config.policies)],
@@ -129,13 +129,42 @@ export async function reconcileConfig(
  * @returns the configuration in force from now on, and its digest
  * @throws {StoreError} where somebody else changed the configuration meanwhile
  */
-export async function replaceAdminKey(
+export function replaceAdminKey(
   store: Store,
   adminKey: string,
 ): Promise<{ readonly sealed: SealedConfig; readonly digest: Bytes }> {
+  return replaceFields(store, { adminKey });
+}
+
+/**
+ * Seals what was said of the TEE that a store was recovered on, in the place of what was said of the
+ * one that is gone: its plugin and its key. The operator has appraised its evidence.
+ * @throws {StoreError} as {@link replaceAdminKey}
+ */
+export async function replaceTee(
+  store: Store,
+  config: Pick<Config, "teePlugin" | "teePluginConfig" | "teeKey">,
+): Promise<void> {
+  const [found] = (await store.range("system", { key: KEY })).kvs;
+  // A master that ended before its first configuration was sealed has nothing to replace.
+  if (found !== undefined) await replaceFields(store, teePart(config));
+}
+
+function teePart(config: Pick<Config, "teePlugin" | "teePluginConfig" | "teeKey">) {
+  return {
+    teePlugin: config.teePlugin === undefined ? null : formatTeePlugin(config.teePlugin),
+    teePluginConfig: config.teePluginConfig ?? null,
+    teeKey: config.teeKey ?? null,
+  };
+}
+
+async function replaceFields(
+  store: Store,
+  fields: Partial<SealedConfig>,
+): Promise<{ readonly sealed: SealedConfig; readonly digest: Bytes }> {
   const [found] = (await store.range("system", { key: KEY })).kvs;
   if (found === undefined) throw new StoreError("format", "there is no sealed configuration");
-  const sealed = { ...decode(found.value), adminKey };
+  const sealed: SealedConfig = { ...decode(found.value), ...fields };
   const { succeeded } = await store.txn({
     compare: [{
       keyspace: "system",

@@ -43,6 +43,7 @@ import { replaceAdminKey } from "./sealed_config.ts";
 import { connectionBudget, readLimits } from "./connection_budget.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 import { createSteps } from "./steps.ts";
+import { openTracer } from "./telemetry.ts";
 import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
 import type { Logger } from "@logtape/logtape";
 
@@ -194,6 +195,7 @@ async function runMaster(
       ...config.tlsNames,
     ],
   });
+  const tracer = openTracer(io.env, sealed.telemetryEndpoint);
   using upstream = await step(
     "kubernetes",
     () => openUpstream(store, sealed, config),
@@ -219,6 +221,7 @@ async function runMaster(
     legacyBearerTokens: sealed.legacyBearerTokens,
     requestResults: (requestId) => executor.results(requestId),
     k8s,
+    tracer,
     upstream,
     isAdminToken: (token) => isFixedToken(token) || admin.verify(token) !== undefined,
     admin,

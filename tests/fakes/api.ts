@@ -187,6 +187,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     legacyBearerTokens: false,
     requestResults: (id) => executor.results(id),
     k8s,
+    tracer: undefined,
     upstream: undefined,
     isAdminToken: (token) => isTestToken(token) || admin.verify(token) !== undefined,
     admin,

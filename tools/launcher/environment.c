@@ -15,6 +15,10 @@ static const char *const KEPT[] = {
     /* Where things lie and how to print them. */
     "HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "XDG_*", "LANG", "LC_*", "TZ", "TERM", "COLORTERM",
     "NO_COLOR", "COLUMNS", "LINES",
+    /* Telemetry, which the sealed configuration must name, too (docs/OPERATIONS.md). */
+    "OTEL_DENO", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_SERVICE_NAME",
+    "OTEL_RESOURCE_ATTRIBUTES", "OTEL_BSP_*", "OTEL_METRIC_EXPORT_INTERVAL",
     /* Ways out to the network. */
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy",
     "no_proxy",
