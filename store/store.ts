@@ -118,6 +118,7 @@ export class SealedStore implements Store {
       head: parts.head,
       headHash: parts.headHash,
       maxInFlight: parts.maxInFlight,
+      now: () => performance.now(),
       onFailure: (error) => this.#watches.fail(error),
       onIdle: () => this.#cleanUp(),
       takeCheckpoint: () => this.#checkpointer.take(),
@@ -257,6 +258,7 @@ export class SealedStore implements Store {
       liveRecords: this.#writer.head.liveRecords,
       recordKeyUses: this.#parts.sealer.uses,
       freshness: this.#parts.freshness.status(),
+      waitingMs: this.#writer.waitingMs,
     };
   }
 

@@ -237,6 +237,8 @@ export interface StoreStats {
   readonly recordKeyUses: number;
   /** How far a rollback would be told, and by what. */
   readonly freshness: FreshnessStatus;
+  /** How long the disk has not answered the oldest append on its way; 0 without one. Milliseconds. */
+  readonly waitingMs: number;
 }
 
 /** The key ring as it may be shown: ids, states, to whom the KEK is wrapped; no key. */

@@ -47,6 +47,8 @@ export interface WriterOptions {
   readonly headHash: Bytes;
   /** Appends on their way at once. */
   readonly maxInFlight: number;
+  /** Milliseconds, monotonic: the wall clock may jump. */
+  readonly now: () => number;
   readonly onFailure: (error: StoreError) => void;
   /** Called after appends were shown and nothing waits: room for compaction. */
   readonly onIdle: () => void;
@@ -63,6 +65,8 @@ interface Group {
   /** Their refusals, where the store stops first. */
   readonly reject: ((error: unknown) => void)[];
   bytes: number;
+  /** When it was sent on its way, milliseconds, monotonic. */
+  sinceMs: number;
 }
 
 export class Writer {
@@ -107,6 +111,12 @@ export class Writer {
   get idle(): boolean {
     return this.#jobAt === this.#jobs.length && !this.#running && !this.#sealing &&
       this.#groups.length === 0 && this.#inFlight.length === 0;
+  }
+
+  /** How long the oldest append that the disk has not answered is on its way; 0 without one. */
+  get waitingMs(): number {
+    const [oldest] = this.#inFlight;
+    return oldest === undefined ? 0 : this.#options.now() - oldest.sinceMs;
   }
 
   submit(job: Job): void {
@@ -207,7 +217,7 @@ export class Writer {
       group.bytes > MAX_GROUP_BYTES ||
       group.commits.length >= MAX_GROUP_COMMITS;
     if (group === undefined || full) {
-      group = { commits: [], done: [], reject: [], bytes: 0 };
+      group = { commits: [], done: [], reject: [], bytes: 0, sinceMs: 0 };
       this.#groups.push(group);
     }
     group.commits.push(commit);
@@ -222,6 +232,7 @@ export class Writer {
       this.#inFlight.length < this.#options.maxInFlight
     ) {
       const group = this.#groups.shift()!;
+      group.sinceMs = this.#options.now();
       this.#inFlight.push(group);
       this.#sealing = true;
       let sealed: SealedGroup | Promise<SealedGroup>;

@@ -3,6 +3,7 @@ import type { Hono } from "@hono/hono";
 import type { ApiDeps } from "../deps.ts";
 import type { DirectHandler } from "../direct.ts";
 import { type ApiEnv, methodNotAllowed } from "../http.ts";
+import { stalledDisk } from "./probes.ts";
 
 /** The answer of `/health`. */
 export interface HealthDocument {
@@ -41,6 +42,8 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
   const failed = store.failure !== undefined;
   const problems: string[] = [];
   if (failed) problems.push("the store failed: nothing is read or written any more");
+  const stalled = stalledDisk(store);
+  if (stalled !== undefined) problems.push(stalled);
   if (chain.state === "unreachable" || chain.state === "blocked") {
     problems.push(`the chain's events are not followed: ${chain.state}`);
   }

@@ -23,10 +23,15 @@ function readinessChecks(deps: ApiDeps): readonly Check[] {
   return [
     {
       name: "store",
-      run: () =>
-        deps.store.failure === undefined
+      run: () => {
+        if (deps.store.failure !== undefined) {
+          return { outcome: "failed", text: "failed: reason withheld" };
+        }
+        const stalled = stalledDisk(deps.store);
+        return stalled === undefined
           ? { outcome: "ok", text: "ok" }
-          : { outcome: "failed", text: "failed: reason withheld" },
+          : { outcome: "failed", text: `failed: ${stalled}` };
+      },
     },
     {
       name: "sui-events",
@@ -52,6 +57,17 @@ function readinessChecks(deps: ApiDeps): readonly Check[] {
           : { outcome: "ok", text: "ok" },
     },
   ];
+}
+
+/** Told from here on: requests are better sent elsewhere, or wait. */
+const STALLED_MS = 5_000;
+
+/** For people, where the disk has not answered a write for too long; nothing is acknowledged meanwhile. */
+export function stalledDisk(store: Pick<ApiDeps["store"], "stats">): string | undefined {
+  const { waitingMs } = store.stats();
+  return waitingMs < STALLED_MS
+    ? undefined
+    : `the disk has not answered a write for ${Math.floor(waitingMs / 1000)} s`;
 }
 
 function mount(app: Hono<ApiEnv>, name: string, checks: readonly Check[]): void {
