@@ -50,9 +50,13 @@ export function buildTeec(build: TaBuild = {}): Promise<string> {
   return cachedBuild("libteec.so", SOURCES, ["-shared", "-fPIC", ...flags(build)]);
 }
 
-/** Path of a C program over the same: `main` is the first of `sources`. */
-export function buildOverTeec(name: string, main: URL): Promise<string> {
-  return cachedBuild(name, [main, ...SOURCES], flags({}));
+/** Path of a program that calls the TA with hostile parameters, under the sanitizers of the compiler. */
+export function buildTaFuzzer(): Promise<string> {
+  const sanitizers = ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+  return cachedBuild("ta-fuzz", [new URL("./fuzz.c", import.meta.url), ...SOURCES], [
+    ...flags({}),
+    ...sanitizers,
+  ]);
 }
 
 /** What a call answers instead of what it would. */
