@@ -17,6 +17,7 @@ import {
   unsealPending,
 } from "./recovery_pending.ts";
 import { removeFile } from "./runtime_files.ts";
+import { replaceTee } from "./sealed_config.ts";
 import { loadSettings } from "./settings.ts";
 import { requireSealing } from "./tee.ts";
 import type { RecoveredKey } from "./unlock.ts";
@@ -35,6 +36,7 @@ export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
         return key;
       });
       const { store, tee } = data;
+      await replaceTee(store, config);
       io.stdout(
         [
           `store            ${store.storeId.toHex()}: ${store.stats().liveRecords} records`,

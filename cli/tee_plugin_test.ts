@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ConfigError, loadConfig } from "../config.ts";
 import { openTestStore } from "../tests/fakes/test_store.ts";
-import { reconcileConfig } from "./sealed_config.ts";
+import { reconcileConfig, replaceTee } from "./sealed_config.ts";
 
 const FIRST = `SEV:${"0a".repeat(32)}:/opt/first.so`;
 const SECOND = `SEV:${"0b".repeat(32)}:/opt/second.so`;
@@ -36,4 +36,18 @@ Deno.test("reconcileConfig() takes no plugin for a store that was made without o
     ConfigError,
   );
   assertStringIncludes(message, FIRST);
+});
+
+Deno.test("replaceTee() seals the plugin of the TEE that a store was recovered on", async () => {
+  await using store = await openTestStore();
+  await replaceTee(store, config({})); // nothing was sealed yet
+  const before = await reconcileConfig(store, config({ teePlugin: FIRST }), false);
+  const moved = config({ teePlugin: SECOND, teePluginConfig: "slot=2" });
+  await replaceTee(store, moved);
+  const { sealed, digest } = await reconcileConfig(store, moved, false);
+  assertEquals([sealed.teePlugin, sealed.teePluginConfig], [SECOND, "slot=2"]);
+  assertEquals(digest.toHex() === before.digest.toHex(), false);
+  assertEquals(sealed.adminKey, before.sealed.adminKey);
+  await replaceTee(store, config({}));
+  assertEquals((await reconcileConfig(store, config({}), false)).sealed.teePlugin, null);
 });

@@ -13,7 +13,7 @@ import type { World } from "../fakes/boot/world.ts";
 import { asRecord, type Finished } from "./harness.ts";
 
 const MAIN = new URL("../fakes/boot/main.ts", import.meta.url).pathname;
-const READY_TIMEOUT_MS = 90_000;
+const READY_TIMEOUT_MS = 180_000;
 
 /** A data directory, an admin's key, and what of a machine the program is told. */
 export interface FakeHost extends AsyncDisposable {
