@@ -117,6 +117,32 @@ Deno.test("/health is 503 and failed once the store is", async () => {
   assertMatch(await ready.text(), /\[-\]store failed/);
 });
 
+Deno.test("/health and /readyz say that the disk does not answer", async () => {
+  await using api = await testApi();
+  const stats = () => ({ ...api.deps.store.stats(), waitingMs: 7_300 });
+  const { createApp } = await import("./app.ts");
+  const app = createApp({ ...api.deps, store: storeWith(api.deps.store, { stats }) });
+  const health = await (await app.request("/health")).json();
+  assertEquals(health.status, "degraded");
+  assertEquals(health.problems[0], "the disk has not answered a write for 7 s");
+  const ready = await app.request("/readyz/store");
+  assertEquals(ready.status, 503);
+  assertMatch(await ready.text(), /the disk has not answered a write for 7 s/);
+});
+
+function storeWith(
+  store: ApiDeps["store"],
+  other: Readonly<Record<string, unknown>>,
+): ApiDeps["store"] {
+  return new Proxy(store, {
+    get(target, property) {
+      if (typeof property === "string" && Object.hasOwn(other, property)) return other[property];
+      const value: unknown = Reflect.get(target, property, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 function failedStore(store: ApiDeps["store"]): ApiDeps["store"] {
   return new Proxy(store, {
     get(target, property) {

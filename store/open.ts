@@ -231,6 +231,7 @@ async function assemble(
       readOnly,
       maxInFlight: options.maxInFlight ?? DEFAULT_MAX_IN_FLIGHT,
       random,
+      clock: options.clock,
       tee: options.sealer,
       pacer: options.pacer ?? systemPacer,
       recordKeyLimit: options.recordKeyLimit ?? DEFAULT_RECORD_KEY_LIMIT,

@@ -25,7 +25,7 @@ import { checkTxn } from "./requests.ts";
 import { Rotation } from "./rotation.ts";
 import { TxnRunner } from "./txn.ts";
 import type {
-  BackupRequest,
+  BackupSummary,
   KeyspaceName,
   KeyStatus,
   RangeRequest,
@@ -69,6 +69,8 @@ export interface SealedStoreParts {
   readonly readOnly: boolean;
   readonly maxInFlight: number;
   readonly random: (length: number) => Bytes;
+  /** Milliseconds since the epoch. Only shown. */
+  readonly clock: () => number;
   /** Where the KEK is sealed; undefined where the TEE has no sealing key. */
   readonly tee: Sealer | undefined;
   readonly pacer: Pacer;
@@ -324,11 +326,11 @@ export class SealedStore implements Store {
     this.verify().catch(() => {}); // told by `failure`
   }
 
-  async *backup(request: BackupRequest): AsyncGenerator<Bytes, void> {
+  async *backup(onEnd: (summary: BackupSummary) => void): AsyncGenerator<Bytes, void> {
     this.#check();
-    const { log, sealer, aead } = this.#parts;
+    const { keyring } = this.#keys;
     try {
-      yield* backupStream({ log, sealer, aead, keyring: this.#keys.keyring, ...request });
+      yield* backupStream({ ...this.#parts, keyring, onEnd });
     } catch (error) {
       if (error instanceof StoreError && LIES.has(error.code)) this.#writer.fail(error);
       throw error;

@@ -181,9 +181,10 @@ export interface Store extends AsyncDisposable {
   /**
    * The whole store, sealed to its recovery keys (store/backup_format.ts), in pieces of some MiB;
    * consistent as of its end, which comes once it has caught up with the writers.
+   * @param onEnd called once it is complete, before its last piece
    * @throws {StoreError} `no_recovery_key`; a lie of the disk stops the store
    */
-  backup(request: BackupRequest): AsyncIterable<Bytes>;
+  backup(onEnd: (summary: BackupSummary) => void): AsyncIterable<Bytes>;
   keyStatus(): KeyStatus;
   /**
    * Begins a new data key and, behind the open store, seals every older record anew under it; the
@@ -220,14 +221,6 @@ export interface BackupSummary {
   readonly revisions: Readonly<Record<KeyspaceName, number>>;
   readonly records: number;
   readonly bytes: number;
-}
-
-export interface BackupRequest {
-  readonly random: (length: number) => Bytes;
-  /** Milliseconds since the epoch: when it was taken, as it says in the clear. */
-  readonly clock: () => number;
-  /** Called once it is complete, before its last piece. */
-  readonly onEnd: (summary: BackupSummary) => void;
 }
 
 export interface StoreStats {

@@ -42,9 +42,6 @@ export interface MaintenanceOptions {
   readonly memberName: string;
   /** Where clients reach this server; may change while listeners open. */
   readonly clientUrls: () => readonly string[];
-  readonly random: (length: number) => Uint8Array<ArrayBuffer>;
-  /** Milliseconds since the epoch. */
-  readonly clock: () => number;
 }
 
 const MAINTENANCE = "/etcdserverpb.Maintenance/";
@@ -53,7 +50,7 @@ const AUTH = "/etcdserverpb.Auth/";
 const ALARM_NAMES = ["NONE", "NOSPACE", "CORRUPT"];
 
 export function maintenanceMethods(options: MaintenanceOptions): readonly Method[] {
-  const { context, alarms, storage, random, clock } = options;
+  const { context, alarms, storage } = options;
   const { store, identity } = context;
 
   /** How many transactions were made durable: what stands for etcd's raft index. */
@@ -132,7 +129,7 @@ export function maintenanceMethods(options: MaintenanceOptions): readonly Method
     streaming(MAINTENANCE + "Snapshot", SnapshotRequest, SnapshotResponse, (call) => {
       let drained: (() => void) | undefined;
       const run = async () => {
-        for await (const part of snapshotStream({ store, random, clock })) {
+        for await (const part of snapshotStream(store)) {
           if (call.signal.aborted) return;
           call.send({ header: headerOf(context), ...part });
           if (call.bufferedBytes > context.limits.watchBufferBytes) {

@@ -93,8 +93,6 @@ export async function createEtcdServer(options: EtcdServerOptions): Promise<Etcd
       storage,
       memberName: options.memberName,
       clientUrls: () => addresses.map(clientUrl),
-      random,
-      clock,
     }),
   ];
   const grpc = new GrpcServer({

@@ -15,22 +15,14 @@ export interface SnapshotPart {
   readonly blob: Bytes;
 }
 
-export interface SnapshotOptions {
-  readonly store: Store;
-  readonly random: (length: number) => Bytes;
-  /** Milliseconds since the epoch. */
-  readonly clock: () => number;
-}
-
 /**
  * The parts in order; together, without the last 32 bytes, a multiple of 512.
  * @throws {GrpcError} where the store has no recovery key; {StoreError}
  */
-export async function* snapshotStream(options: SnapshotOptions): AsyncIterable<SnapshotPart> {
+export async function* snapshotStream(store: Store): AsyncIterable<SnapshotPart> {
   const framing = new EtcdFraming();
   try {
-    const { random, clock } = options;
-    for await (const piece of options.store.backup({ random, clock, onEnd: () => {} })) {
+    for await (const piece of store.backup(() => {})) {
       framing.add(piece);
       for (let at = 0; at < piece.length; at += PART_BYTES) {
         // The whole length is not known before the end; clients only show it.

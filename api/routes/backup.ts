@@ -58,14 +58,14 @@ export function backupRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
 type Note = (action: string, status: number | null, detail: string) => Promise<void>;
 
 async function* pieces(
-  { store, random, clock, log }: ApiDeps,
+  { store, log }: ApiDeps,
   note: Note,
   over: () => void,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
   let summary: BackupSummary | undefined;
   try {
     for await (
-      const piece of store.backup({ random, clock, onEnd: (end) => summary = end })
+      const piece of store.backup((end) => summary = end)
     ) yield piece;
   } catch (error) {
     log.error("a backup failed: {error}", { error });

@@ -42,7 +42,7 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
   const failed = store.failure !== undefined;
   const problems: string[] = [];
   if (failed) problems.push("the store failed: nothing is read or written any more");
-  const stalled = stalledDisk(store);
+  const stalled = failed ? undefined : stalledDisk(store);
   if (stalled !== undefined) problems.push(stalled);
   if (chain.state === "unreachable" || chain.state === "blocked") {
     problems.push(`the chain's events are not followed: ${chain.state}`);

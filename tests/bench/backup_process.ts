@@ -59,7 +59,7 @@ async function fill(folder: string, mib: number): Promise<void> {
 async function backup(folder: string): Promise<void> {
   await using store = await open(folder);
   using out = await Deno.open(`${folder}/backup`, { create: true, write: true, truncate: true });
-  for await (const piece of store.backup({ random, clock: Date.now, onEnd: () => {} })) {
+  for await (const piece of store.backup(() => {})) {
     let rest = piece;
     while (rest.length > 0) rest = rest.subarray(await out.write(rest));
   }
