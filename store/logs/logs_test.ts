@@ -150,3 +150,33 @@ for (const removed of ["store.db", "store.db-wal", "the folder"]) {
     }
   });
 }
+
+for (
+  const [name, options] of [["in this thread", {}], ["in its worker", { spawnWorker }]] as const
+) {
+  Deno.test(`openSqliteLog() folds the write-ahead log behind its appends, ${name}`, async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      await using log = openSqliteLog({ path: `${folder}/store.db`, ...options });
+      const length = 300_000;
+      for (let position = 0; position < 20; position++) {
+        await log.append({
+          firstPosition: position,
+          lengths: Uint32Array.of(length),
+          bytes: new Uint8Array(length).fill(position),
+          removals: new Float64Array(0),
+          head: new Uint8Array(1),
+        });
+      }
+      // Two MiB twice, and what came behind them stands in the write-ahead log.
+      const { size } = await Deno.stat(`${folder}/store.db`);
+      assert(size >= 4 << 20, `${size} bytes in the file`);
+      const wal = await Deno.stat(`${folder}/store.db-wal`);
+      assert(wal.size <= 4 << 20, `${wal.size} bytes in the write-ahead log`);
+      const records = await log.read([0, 19]);
+      assertEquals(records.map((record) => record?.at(-1)), [0, 19]);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  });
+}
