@@ -19,9 +19,12 @@ import type { RecordSealer } from "./record_sealer.ts";
 import type { RotationStatus } from "./types.ts";
 import type { Writer } from "./writer.ts";
 
-/** What one append seals anew at most, but for a single record that is larger. */
+/** What one append seals anew at most, but for a single record that is larger: while others write… */
 const BATCH_BYTES = 128 * 1024;
-const BATCH_RECORDS = 128;
+/** …and where nobody does: whoever comes then waits for one such append. */
+const ALONE_BYTES = 1024 * 1024;
+/** One record for so many bytes of a batch at most. */
+const BYTES_PER_RECORD = 1024;
 /** Versions looked at in one turn of the event loop. */
 const SLOTS_PER_TURN = 16_384;
 
@@ -47,6 +50,7 @@ export class Rotation {
   #total = 0;
   #done = 0;
   #bytes = 0;
+  #batchBytes = BATCH_BYTES;
   #startedAt = 0;
 
   constructor(parts: RotationParts) {
@@ -153,7 +157,8 @@ export class Rotation {
       if (!this.#isOld(slot)) continue;
       batch.push(slot);
       bytes += versions.valueLength(slot) + versions.key(slot).length + RECORD_OVERHEAD;
-      if (bytes < BATCH_BYTES && batch.length < BATCH_RECORDS) continue;
+      const room = this.#batchBytes;
+      if (bytes < room && batch.length < room / BYTES_PER_RECORD) continue;
       if (!await this.#resealBatch(batch)) return false;
       batch = [];
       bytes = 0;
@@ -174,6 +179,7 @@ export class Rotation {
     for (const { plaintext } of reseals) this.#bytes += plaintext.length;
     // Others are at work: they get at least as much of the disk as this.
     const others = writer.head.sequence - sequence - 1;
+    this.#batchBytes = others > 0 ? BATCH_BYTES : Math.min(ALONE_BYTES, this.#batchBytes * 2);
     await pacer.pause(others > 0 ? pacer.now() - startedAt : 0, this.#stop.signal);
     return !this.#stop.signal.aborted;
   }

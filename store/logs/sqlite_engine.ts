@@ -18,7 +18,6 @@ import {
   harden,
   integer,
   isThere,
-  PAGE_BYTES,
   pragma,
 } from "./sqlite_file.ts";
 import {
@@ -26,6 +25,7 @@ import {
   prepareStatements,
   replaceRecords,
   type Statements,
+  writtenBy,
 } from "./sqlite_statements.ts";
 import { readPage, readRecords } from "./sqlite_pages.ts";
 import { checkWal } from "./wal_check.ts";
@@ -37,8 +37,6 @@ import { checkWal } from "./wal_check.ts";
 const FOLD_BYTES = 2 << 20;
 /** Or once it has about so many pages, most of them the same ones again: 16 MiB. */
 const FOLD_PAGES = 1024;
-/** Pages that a commit writes besides its records: the head, the tables' inner and first ones. */
-const PAGES_PER_COMMIT = 3;
 /** Where that did not happen, in the commit itself. */
 const WAL_PAGES = 2 * FOLD_PAGES;
 const CACHE_KIB = 8 * 1024;
@@ -256,12 +254,10 @@ export class SqliteEngine {
     }
   }
 
-  /** A removal or a replacement changes a page of its own, as far as is known here. */
   #noteWritten(append: LogAppend): void {
-    const { bytes, removals, replacements } = append;
-    const elsewhere = removals.length + (replacements?.positions.length ?? 0);
-    this.#walBytes += bytes.length + elsewhere * PAGE_BYTES;
-    this.#walPages += PAGES_PER_COMMIT + Math.ceil(bytes.length / PAGE_BYTES) + elsewhere;
+    const { bytes, pages } = writtenBy(append);
+    this.#walBytes += bytes;
+    this.#walPages += pages;
   }
 
   /** A commit into a file that was removed or replaced is durable nowhere. */

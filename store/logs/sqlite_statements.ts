@@ -1,7 +1,16 @@
 /** What the SQLite log writes with, prepared once. */
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { type CheckpointChange, type LogReplacements, nothingToReplace } from "../log.ts";
+import {
+  type CheckpointChange,
+  type LogAppend,
+  type LogReplacements,
+  nothingToReplace,
+} from "../log.ts";
 import { TAG_BYTES } from "../record.ts";
+import { PAGE_BYTES } from "./sqlite_file.ts";
+
+/** Pages that a commit writes besides its records: the head, the tables' inner and first ones. */
+const PAGES_PER_COMMIT = 3;
 
 export interface Statements {
   readonly insert: StatementSync;
@@ -50,4 +59,26 @@ export function replaceRecords(
 export function changeChunk(statements: Statements, change: CheckpointChange): void {
   if (change.bytes === undefined) statements.removeChunk.run(change.chunk);
   else statements.putChunk.run(change.chunk, change.bytes);
+}
+
+/** What the write-ahead log grows by with an append, about. A removal changes a page of its own. */
+export function writtenBy(
+  { bytes, removals, replacements }: LogAppend,
+): { readonly bytes: number; readonly pages: number } {
+  const elsewhere = removals.length + pagesOf(replacements);
+  return {
+    bytes: bytes.length + elsewhere * PAGE_BYTES,
+    pages: PAGES_PER_COMMIT + Math.ceil(bytes.length / PAGE_BYTES) + elsewhere,
+  };
+}
+
+/** Pages that replacements change: those that follow on one another stand together. */
+function pagesOf(replacements: LogReplacements | undefined): number {
+  if (replacements === undefined) return 0;
+  const { positions, bytes } = replacements;
+  let runs = 0;
+  positions.forEach((position, i) => {
+    if (i === 0 || position !== positions[i - 1]! + 1) runs++;
+  });
+  return Math.min(positions.length, runs + Math.ceil(bytes.length / PAGE_BYTES));
 }
