@@ -73,6 +73,7 @@ export function runPluginWorker(scope: object): void {
     try {
       const result = perform(request);
       const data = result.data.slice();
+      result.data.fill(0);
       reply({ id: request.id, result: { ...result, data } }, [data.buffer]);
     } catch (error) {
       // Memory may be damaged: no call goes into that library again.

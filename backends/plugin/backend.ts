@@ -221,9 +221,10 @@ class PluginBackend implements TeeBackend {
     }
   }
 
-  async #call(name: string, request: PluginRequest): Promise<Bytes> {
+  /** What is `transferred` is in one place at a time, and the Worker wipes it. */
+  async #call(name: string, request: PluginRequest, ...transferred: Bytes[]): Promise<Bytes> {
     this.#assertOpen();
-    const { result } = await this.#channel.send(request);
+    const { result } = await this.#channel.send(request, transferred.map(({ buffer }) => buffer));
     this.#assertOpen();
     if (result.status !== 0) throw failure(this.kind, name, result);
     return result.data;
@@ -263,12 +264,13 @@ class PluginBackend implements TeeBackend {
     }
     const about = this.#about(policy);
     // How long the body will be only the plugin knows, so the header it authenticates says 0.
+    const input = plaintext.slice();
     const body = await this.#call("seal", {
       type: "seal",
       policy: POLICY_ID[policy],
-      input: plaintext.slice(),
+      input,
       aad: sealedBlobAad(about, 0, aad),
-    });
+    }, input);
     return encodeSealedBlob({ ...about, body });
   }
 

@@ -40,8 +40,9 @@ export async function openSgxHelper(options: SgxHelperOptions): Promise<SgxHelpe
     worker: options.spawnWorker(SGX_WORKER),
   });
 
-  async function call(request: SgxRequest): Promise<Bytes> {
-    const { result } = await channel.send(request);
+  /** What is `transferred` is in one place at a time, and the Worker wipes it. */
+  async function call(request: SgxRequest, ...transferred: Bytes[]): Promise<Bytes> {
+    const { result } = await channel.send(request, transferred.map(({ buffer }) => buffer));
     if (result.status !== 0) throw sgxFailure(result);
     return result.data;
   }
@@ -60,8 +61,11 @@ export async function openSgxHelper(options: SgxHelperOptions): Promise<SgxHelpe
   return {
     report: async () => (await call({ type: "report" })).slice(0, 384),
     quote: (reportData) => call({ type: "quote", reportData: reportData.slice() }),
-    seal: (policy, plaintext, aad) =>
-      call({ type: "seal", policy: POLICY_ID[policy], input: plaintext.slice(), aad: aad.slice() }),
+    seal(policy, plaintext, aad) {
+      const input = plaintext.slice();
+      const request = { type: "seal", policy: POLICY_ID[policy], input, aad: aad.slice() } as const;
+      return call(request, input);
+    },
     unseal: (sealed, aad) => call({ type: "unseal", input: sealed.slice(), aad: aad.slice() }),
     deriveKey: (policy, label) =>
       call({ type: "derive", policy: POLICY_ID[policy], label: label.slice() }),
