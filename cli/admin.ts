@@ -9,6 +9,9 @@ const USAGE = [
   "       nautilus admin token --master URL --key FILE TRUST [--ttl SECONDS]",
   "       nautilus admin kubeconfig --master URL --key FILE TRUST",
   "       nautilus admin rotate --master URL --key FILE TRUST --new-key FILE",
+  "       nautilus admin revoke --master URL --key FILE TRUST --token-id ID|all",
+  "       nautilus admin audit --master URL --key FILE TRUST [--chain acts|refusals] [--since MARK]",
+  "       nautilus admin audit --verify FILE [--since MARK]",
   "",
   "keygen      makes an Ed25519 key pair: the private key into FILE (0600), the public one, which",
   "            --admin-key of the master takes, to standard output",
@@ -16,6 +19,9 @@ const USAGE = [
   "token       prints the same as kubectl's ExecCredential; keeps nothing on disk",
   "kubeconfig  prints a kubeconfig that calls `nautilus admin token`; it holds no secret",
   "rotate      makes the key in --new-key the admin's; every token ends",
+  "revoke      ends one token (login prints its id), or all of them",
+  "audit       prints the audit log, a JSON record a line, after checking that each follows the one",
+  "            before; the mark on standard error is the next --since. --verify checks a kept copy",
   "",
   "TRUST says which master it is. No certificate is believed as it stands:",
   "  --policy POLICY [--endorsements FILE,…]  its evidence is appraised and must bind its TLS key",
@@ -57,6 +63,8 @@ const ACTIONS: Readonly<Record<string, (io: CommandIo) => Promise<ExitCode>>> = 
   token,
   kubeconfig,
   rotate,
+  revoke,
+  audit,
 };
 
 async function keygen(io: CommandIo): Promise<ExitCode> {
@@ -191,6 +199,40 @@ async function rotate(io: CommandIo): Promise<ExitCode> {
     "The admin key was changed. Give the master this public key as --admin-key from now on: the " +
       "former one is refused at its next start.\n",
   );
+  return EXIT.done;
+}
+
+async function revoke(io: CommandIo): Promise<ExitCode> {
+  const { session, master, check, flags } = await open(io, ["token-id"]);
+  const wanted = flags["token-id"];
+  if (wanted === undefined || !/^([0-9a-f]{32}|all)$/.test(wanted)) {
+    throw new UsageError(`--token-id "${wanted ?? ""}": 32 hex digits, or all, are wanted`);
+  }
+  const { revokeToken } = await import("./admin_client.ts");
+  await revokeToken(master, check, session, wanted);
+  io.stderr(wanted === "all" ? "Every token was revoked.\n" : `Token ${wanted} was revoked.\n`);
+  return EXIT.done;
+}
+
+async function audit(io: CommandIo): Promise<ExitCode> {
+  const { chainOf, markOf, markText, readAudit, readKeptAudit } = await import("./admin_audit.ts");
+  const kept = io.args.some((arg) => arg === "--verify" || arg.startsWith("--verify="));
+  if (kept) {
+    const flags = await parse(io, ["verify", "since"]);
+    const since = markOf(flags["since"]);
+    const records = await readKeptAudit(flags["verify"] ?? "", since);
+    io.stderr(`${records.length} records, intact. Mark: ${markText(records, since)}\n`);
+    return EXIT.done;
+  }
+  const { session, master, check, flags } = await open(io, ["chain", "since"]);
+  const [chain, since] = [chainOf(flags["chain"]), markOf(flags["since"])];
+  const { readAuditPage } = await import("./admin_client.ts");
+  const records = await readAudit(
+    (after, limit) => readAuditPage(master, check, session, { chain, after, limit }),
+    since,
+  );
+  for (const record of records) io.stdout(`${JSON.stringify(record)}\n`);
+  io.stderr(`${records.length} records, intact. Mark: ${markText(records, since)}\n`);
   return EXIT.done;
 }
 

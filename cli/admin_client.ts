@@ -22,6 +22,7 @@ const LOGIN = v.object({
   expires_at: v.number(),
   certificate_authority: v.nullable(v.string()),
 });
+const REVOKED = v.object({ status: v.literal("revoked"), token_id: v.string() });
 const PROBLEM = v.object({ detail: v.string(), code: v.string(), hint: v.optional(v.string()) });
 
 export interface AdminSession {
@@ -155,6 +156,43 @@ export async function changeAdminKey(
     bearer: session.token,
   });
   if (answer.status !== 200) throw refused(answer);
+}
+
+/** Ends a token, or with `all` every one. @throws {AdminRefused | Error} */
+export async function revokeToken(
+  master: URL,
+  check: PeerCheck,
+  session: AdminSession,
+  tokenId: string,
+): Promise<void> {
+  const peer = await connectPinned(master, check, TIMEOUT_MS);
+  const answer = await peer.send({
+    url: new URL("/api/v1/admin/revoke", master),
+    method: "POST",
+    body: { token_id: tokenId },
+    bearer: session.token,
+    timeoutMs: TIMEOUT_MS,
+  });
+  decoded(REVOKED, answer);
+}
+
+/** One page of the audit log as it came. @throws {AdminRefused | Error} */
+export async function readAuditPage(
+  master: URL,
+  check: PeerCheck,
+  session: AdminSession,
+  page: { readonly chain: string; readonly after: number; readonly limit: number },
+): Promise<unknown> {
+  const url = new URL("/api/v1/audit", master);
+  for (const [name, value] of Object.entries(page)) url.searchParams.set(name, String(value));
+  const peer = await connectPinned(master, check, TIMEOUT_MS);
+  const answer = await peer.send({
+    url,
+    method: "GET",
+    bearer: session.token,
+    timeoutMs: TIMEOUT_MS,
+  });
+  return decoded(v.unknown(), answer);
 }
 
 async function signedRequest(

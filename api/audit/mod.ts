@@ -5,5 +5,6 @@ export {
   type AuditChain,
   type AuditEvent,
   AuditRecord,
+  type ChainVerdict,
   verifyAuditChain,
 } from "./record.ts";

@@ -89,6 +89,61 @@ Deno.test("nautilus admin: keygen, login by policy and by pin, kubectl, rotation
     } else assertStringIncludes(output, "namespace/default");
   });
 
+  await t.step("revoke ends one token, or all", async () => {
+    const works = async (token: string) => {
+      const answer = await fetch(`${master.url}/api/v1/audit`, {
+        headers: { Authorization: `Bearer ${token}` },
+      });
+      await answer.body?.cancel();
+      return answer.status;
+    };
+    const tokens = [
+      await admin("login", first.path, ...trust),
+      await admin("login", first.path, ...trust),
+    ].map(({ stdout, stderr }) => ({
+      token: stdout.trim(),
+      id: /token ([0-9a-f]{32})/.exec(stderr)?.[1] ?? "",
+    }));
+    const [one, two] = tokens;
+    const wrong = await admin("revoke", first.path, ...trust, "--token-id", "x");
+    assertEquals(wrong.code, 2);
+    const { code, stderr } = await admin(
+      "revoke",
+      first.path,
+      ...trust,
+      "--token-id",
+      one?.id ?? "",
+    );
+    assertEquals(code, 0, stderr);
+    assertEquals([await works(one?.token ?? ""), await works(two?.token ?? "")], [401, 200]);
+    assertEquals((await admin("revoke", first.path, ...trust, "--token-id", "all")).code, 0);
+    assertEquals(await works(two?.token ?? ""), 401);
+  });
+
+  await t.step("audit prints the log, checked; a kept copy is checked again", async () => {
+    const { code, stdout, stderr } = await admin("audit", first.path, ...trust);
+    assertEquals(code, 0, stderr);
+    const records = stdout.trim().split("\n").map((line) => JSON.parse(line));
+    assertEquals(records.some(({ action }) => action === "admin.revoke"), true);
+    const mark = /Mark: (\d+:[0-9a-f]{64})/.exec(stderr)?.[1] ?? "";
+    assertEquals(mark, `${records.at(-1)?.sequence}:${records.at(-1)?.hash}`);
+    const more = await admin("audit", first.path, ...trust, "--since", mark);
+    assertEquals(more.code, 0, more.stderr);
+    assertEquals(JSON.parse(more.stdout.split("\n")[0] ?? "").sequence, records.length + 1);
+    const other = await admin("audit", first.path, ...trust, "--since", `1:${"00".repeat(32)}`);
+    assertEquals(other.code, 1);
+    assertStringIncludes(other.stderr, "broken at record 2");
+
+    const kept = `${place.cwd}/audit.jsonl`;
+    await Deno.writeTextFile(kept, stdout);
+    const good = await runBinary(place, ["admin", "audit", "--verify", kept]);
+    assertEquals(good.code, 0, good.stderr);
+    await Deno.writeTextFile(kept, stdout.replace("admin.revoke", "admin.revokf"));
+    const bad = await runBinary(place, ["admin", "audit", "--verify", kept]);
+    assertEquals(bad.code, 1);
+    assertStringIncludes(bad.stderr, "it was changed");
+  });
+
   await t.step("rotation: the new key works from then on, the old one no longer", async () => {
     const { code, stderr } = await admin("rotate", first.path, ...trust, "--new-key", second.path);
     assertEquals(code, 0, stderr);
