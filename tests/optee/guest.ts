@@ -5,10 +5,13 @@
 import { runTeecWorker, TEEC_WORKER } from "../../backends/ffi/teec_worker.ts";
 import { BackendError, type Bytes, type TeeBackend } from "../../backends/mod.ts";
 import { createProbeHost } from "../../backends/probe.ts";
+import { ecSpki } from "../../backends/signatures.ts";
 import { createTrustZoneFactory } from "../../backends/trustzone/backend.ts";
 import { parseTaEvidence, TA_UUID } from "../../backends/trustzone/ta_abi.ts";
 
 const TA = `/lib/optee_armtz/${TA_UUID}.ta`;
+/** Under emulation everything takes its time. */
+const SERVE_LIMIT_MS = 300_000;
 const aad = new TextEncoder().encode("store 1");
 const secret: Bytes = Uint8Array.from({ length: 32 }, (_, index) => index);
 
@@ -106,15 +109,85 @@ async function attesting(): Promise<void> {
   });
 }
 
+interface Started {
+  /** Exit code. */
+  readonly code: number;
+  readonly output: string;
+}
+
+/** The whole program in production, until it listens and is told to stop, or ends by itself. */
+async function serve(key: string, ...args: readonly string[]): Promise<Started> {
+  const child = new Deno.Command("/deno", {
+    args: [
+      ...["run", "-A", "/nautilus.js", "serve", "--tee-mode", "production", "--tee-key", key],
+      ...["--data-dir", "/tmp/data", "--runtime-dir", "/tmp/run", "--tls-listen", "127.0.0.1:0"],
+      ...args,
+    ],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const patience = setTimeout(() => child.kill("SIGKILL"), SERVE_LIMIT_MS);
+  let output = "";
+  const read = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<void> => {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      const listened = /^ +Listening +http/m.test(output);
+      output += text;
+      if (!listened && /^ +Listening +http/m.test(output)) child.kill("SIGTERM");
+    }
+  };
+  const [{ code }] = await Promise.all([child.status, read(child.stdout), read(child.stderr)]);
+  clearTimeout(patience);
+  return { code, output };
+}
+
+/** Store and identity that a master came up with. @throws {Error} with its words, where it did not */
+function came({ code, output }: Started): { store: string; enclave: string } {
+  const store = /"store_id":"([0-9a-f]{32})"/.exec(output)?.[1];
+  const enclave = /"enclave_id":"([0-9a-f]{32})"/.exec(output)?.[1];
+  if (code === 0 && store !== undefined && enclave !== undefined) return { store, enclave };
+  throw new Error(`serve ended with ${code}: ${output.slice(-2000)}`);
+}
+
+async function serving(): Promise<string> {
+  const reportData = new Uint8Array(64);
+  const evidence = await withBackend(async ({ attester }) => await attester?.attest(reportData));
+  const { attestationKey } = parseTaEvidence(evidence?.data ?? reportData);
+  const key = ecSpki("P-256", attestationKey).toBase64();
+  const admin = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
+  if (!("publicKey" in admin)) throw new Error("no key pair");
+  const spki = await crypto.subtle.exportKey("spki", admin.publicKey);
+  let first: ReturnType<typeof came> | undefined;
+  await step("serves, in production, under the TA's key", async () => {
+    const adminKey = new Uint8Array(spki).toBase64();
+    first = came(await serve(key, "--no-recovery", "--admin-key", adminKey));
+    return `store ${first.store}, enclave ${first.enclave}`;
+  });
+  await step("serves the same store again", async () => {
+    const second = came(await serve(key));
+    if (second.store !== first?.store || second.enclave !== first.enclave) {
+      throw new Error(`store ${second.store}, enclave ${second.enclave}`);
+    }
+    return "the same enclave, too";
+  });
+  return key;
+}
+
 /** Installs another TA; it is loaded by the next first session. */
 async function install(name: string): Promise<void> {
   await Deno.copyFile(`/lib/optee_armtz/${name}`, TA);
 }
 
-async function changingCode(blob: Bytes): Promise<void> {
+async function changingCode(blob: Bytes, key: string): Promise<void> {
   await step("refuses what other code sealed", async () => {
     await install("newer.ta");
     return await refusal(() => unseal(blob), "measurement_mismatch");
+  });
+  await step("serves no store that other code sealed", async () => {
+    const { code, output } = await serve(key);
+    const why = /running measurement is [0-9a-f]{96}/.exec(output)?.[0];
+    if (code !== 3 || why === undefined) throw new Error(`${code}: ${output.slice(-2000)}`);
+    return why;
   });
   await step("refuses to run after newer code did", async () => {
     await install("own.ta");
@@ -158,7 +231,8 @@ async function main(): Promise<void> {
   });
   if (blob !== undefined) await unsealing(blob);
   await attesting();
-  if (blob !== undefined) await changingCode(blob);
+  const key = await serving();
+  if (blob !== undefined) await changingCode(blob, key);
 }
 
 if ("DedicatedWorkerGlobalScope" in globalThis) {

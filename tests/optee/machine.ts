@@ -2,7 +2,7 @@
 import { type Fetched, firstNamed, run } from "./packages.ts";
 import { type Entry, writeInitramfs } from "./initramfs.ts";
 
-const BOOT_LIMIT_MS = 300_000;
+const BOOT_LIMIT_MS = 900_000;
 const LIBRARIES = [
   "libc.so.6",
   "libm.so.6",
@@ -19,6 +19,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
+ifconfig lo 127.0.0.1 up
 insmod /modules/tee.ko
 insmod /modules/optee.ko
 /bin/tee-supplicant -d

@@ -132,7 +132,7 @@ async function main(): Promise<void> {
     { path: "lib/optee_armtz/damaged.ta", content: damaged },
   ];
   const first = await timed("first boot", () => runGuest(fetched, firmware, program));
-  assertAll(first, 13);
+  assertAll(first, 16);
   const measured = first.values.get("measurement")?.[0];
   if (measured !== own.measurement) {
     throw new Error(`the TA reports measurement ${measured}, its sources give ${own.measurement}`);
