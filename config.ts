@@ -50,6 +50,9 @@ export interface Config {
   readonly clusterId: string | undefined;
   /** Base58; undefined: the chain of the first answer. */
   readonly suiChainId: string | undefined;
+  /** 0x + 64 hex; undefined: results are not written back. */
+  readonly suiMasterCap: string | undefined;
+  readonly suiGasBudgetMist: bigint;
   readonly maxChainAgeSeconds: number;
   readonly acceptZkLogin: boolean;
   readonly minimumStakeMist: bigint;
@@ -265,6 +268,8 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     suiRegistry: undefined,
     clusterId: undefined,
     suiChainId: undefined,
+    suiMasterCap: undefined,
+    suiGasBudgetMist: 10_000_000n,
     maxChainAgeSeconds: 60,
     acceptZkLogin: false,
     minimumStakeMist: 1_000_000_000n,

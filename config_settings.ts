@@ -179,6 +179,18 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     parse: chainId,
   },
   {
+    field: "suiMasterCap",
+    env: "NAUTILUS_SUI_MASTER_CAP",
+    help: "object id of the MasterCap: results are written back on chain by its owner (sealed)",
+    parse: hex(32, "0x"),
+  },
+  {
+    field: "suiGasBudgetMist",
+    env: "NAUTILUS_SUI_GAS_BUDGET_MIST",
+    help: "most that writing a result may cost, in MIST (default: 10000000, 0.01 SUI)",
+    parse: mist,
+  },
+  {
     field: "maxChainAgeSeconds",
     env: "NAUTILUS_MAX_CHAIN_AGE_SECONDS",
     help: "nobody is admitted on the word of a node whose newest checkpoint is older (default: 60)",

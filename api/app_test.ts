@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/assert";
+import { NO_WRITE_BACK } from "./result_writer.ts";
 import { BackendError } from "../backends/mod.ts";
 import { type ApiDeps, DEFAULT_LIMITS } from "./deps.ts";
 import { SEAL_TOKEN, testApi } from "../tests/fakes/api.ts";
@@ -81,6 +82,8 @@ Deno.test("/health has the first implementation's fields and tells the truth in 
     chain_trust: "single",
     admission: "configured",
     result_write_back: "off",
+    result_write_back_detail: NO_WRITE_BACK.detail,
+    result_signer: null,
     problems: [],
   });
 });

@@ -23,6 +23,7 @@ import {
 } from "./chain_results.ts";
 import type { Clock } from "./deps.ts";
 import type { K8sService } from "./k8s/service.ts";
+import { putOutbox } from "./result_outbox.ts";
 import type { Workers } from "./workers.ts";
 
 export interface ChainExecutorOptions {
@@ -31,6 +32,8 @@ export interface ChainExecutorOptions {
   readonly workers: Workers;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether results wait to be written back on chain. */
+  readonly writeBack?: boolean;
   /** Default: a week, 100,000 results. */
   readonly retention?: ResultRetention;
 }
@@ -75,10 +78,15 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
   async function commit(
     delivery: ChainDelivery,
     effect: Effect,
+    begunMs: number,
   ): Promise<"lost" | "duplicate" | { revision: number; result: EventResult }> {
     const key = resultKey(delivery);
     // Written before the revision is known; nothing in it needs the real one.
     const result = effect.result(store.revision("k8s") + 1);
+    const nowMs = clock();
+    const outbox = options.writeBack === true
+      ? putOutbox(delivery, result, nowMs - begunMs, nowMs)
+      : [];
     const response = await store.txn({
       compare: [
         { keyspace: "system", key, target: "create", result: "equal", operand: 0 },
@@ -87,7 +95,8 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
       ],
       success: [
         ...effect.operations,
-        ...putResult(delivery, result, clock()),
+        ...putResult(delivery, result, nowMs, outbox.length > 0),
+        ...outbox,
         putCursor(delivery.cursor),
       ],
       failure: [{ type: "range", keyspace: "system", key, keysOnly: true }],
@@ -121,6 +130,7 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
     skip: boolean,
   ): Promise<ApplyOutcome | "lost"> {
     const { event } = delivery;
+    const begunMs = clock();
     const intent = skip && event.kind === "k8s_request"
       ? skipped(event.request)
       : await intentOf(event, options);
@@ -129,14 +139,14 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
     let effect = await intent.plan();
     let done: Awaited<ReturnType<typeof commit>>;
     try {
-      const committed = commit(delivery, effect);
+      const committed = commit(delivery, effect, begunMs);
       place.submitted();
       done = await committed;
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== "too_large") throw error;
       await place.allBefore;
       effect = tooLarge(effect);
-      done = await commit(delivery, effect);
+      done = await commit(delivery, effect, begunMs);
     }
     if (done === "lost") return done;
     if (done === "duplicate") {

@@ -32,11 +32,22 @@ export interface StoredResult {
   /** Decimal. */
   readonly checkpoint: string;
   readonly appliedAtMs: number;
+  /** Whether the chain has it: `off` where nothing writes back, or did when it came to be. */
+  readonly writeBack: "off" | "waiting" | "written" | "given_up";
   readonly result: EventResult;
 }
 
 /** An event as the chain knows it. */
 export type EventIdentity = Pick<ChainDelivery, "checkpoint" | "dedupeKey">;
+
+/** Our own bytes, authenticated by the store. */
+interface Stored {
+  readonly v: 1;
+  readonly applied_at_ms: number;
+  /** It was to be written back on chain. */
+  readonly queued: boolean;
+  readonly result: EventResult;
+}
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -45,6 +56,10 @@ const decoder = new TextDecoder();
 const EVENT_PREFIX = "/chain/events/";
 /** `<SHA-256 of the request id>/` and what names the event after it, empty value. */
 const REQUEST_PREFIX = "/chain/requests/";
+/** As under EVENT_PREFIX: results that wait to be written back on chain (result_outbox.ts). */
+export const OUTBOX_PREFIX = "/chain/outbox/";
+/** As under EVENT_PREFIX, empty value: results that will not be. */
+export const UNWRITTEN_PREFIX = "/chain/unwritten/";
 /** Of one request id; requesters can use an id as often as they pay for. */
 const MAX_RESULTS = 100;
 /** Results looked at in one round of forgetting. */
@@ -65,8 +80,10 @@ export function putResult(
   delivery: ChainDelivery,
   result: EventResult,
   nowMs: number,
+  isQueued: boolean,
 ): Operation[] {
-  const value = encoder.encode(JSON.stringify({ v: 1, applied_at_ms: nowMs, result }));
+  const stored: Stored = { v: 1, applied_at_ms: nowMs, queued: isQueued, result };
+  const value = encoder.encode(JSON.stringify(stored));
   const { event } = delivery;
   const requestId = event.kind === "k8s_request" ? event.request.requestId : undefined;
   return [
@@ -86,7 +103,7 @@ export async function readResult(
   event: EventIdentity,
 ): Promise<EventResult | undefined> {
   const [kv] = (await store.range("system", { key: resultKey(event) })).kvs;
-  return kv === undefined ? undefined : decodeResult(eventName(event), kv.value).result;
+  return kv === undefined ? undefined : decodeResult(kv.value).result;
 }
 
 /** Results of the events that carried a request id, oldest first, 100 at most. */
@@ -100,13 +117,30 @@ export async function readResults(
     limit: MAX_RESULTS,
     keysOnly: true,
   });
+  const has = async (key: string) =>
+    (await store.range("system", { key: encoder.encode(key), countOnly: true })).count > 0;
   const found = await Promise.all(kvs.map(async ({ key }) => {
     const name = decoder.decode(key).slice(prefix.length);
     const [kv] = (await store.range("system", { key: encoder.encode(EVENT_PREFIX + name) })).kvs;
-    return kv === undefined ? [] : [{ revision: kv.modRevision, name, value: kv.value }];
+    if (kv === undefined) return [];
+    const { applied_at_ms: appliedAtMs, queued, result } = decodeResult(kv.value);
+    const slash = name.indexOf("/");
+    const stored: StoredResult = {
+      event: name.slice(slash + 1),
+      checkpoint: BigInt(name.slice(0, slash)).toString(),
+      appliedAtMs,
+      writeBack: !queued
+        ? "off"
+        : await has(OUTBOX_PREFIX + name)
+        ? "waiting"
+        : await has(UNWRITTEN_PREFIX + name)
+        ? "given_up"
+        : "written",
+      result,
+    };
+    return [{ revision: kv.modRevision, stored }];
   }));
-  return found.flat().sort((a, b) => a.revision - b.revision)
-    .map(({ name, value }) => decodeResult(name, value));
+  return found.flat().sort((a, b) => a.revision - b.revision).map(({ stored }) => stored);
 }
 
 export interface ResultRetention {
@@ -141,10 +175,12 @@ export async function forgetResults(
     let results = 0;
     for (const { key, value } of kvs) {
       const name = decoder.decode(key).slice(EVENT_PREFIX.length);
-      const { appliedAtMs, result } = decodeResult(name, value);
+      const { applied_at_ms: appliedAtMs, result } = decodeResult(value);
       if (count - results <= maxResults && nowMs - appliedAtMs <= maxAgeMs) break;
       results++;
       old.push({ type: "delete", keyspace: "system", key });
+      const unwritten = encoder.encode(UNWRITTEN_PREFIX + name);
+      old.push({ type: "delete", keyspace: "system", key: unwritten });
       if (result.requestId !== undefined) {
         old.push({ type: "delete", keyspace: "system", key: indexKey(result.requestId, name) });
       }
@@ -164,16 +200,7 @@ function requestPrefix(requestId: string): string {
   return `${REQUEST_PREFIX}${sha256(encoder.encode(requestId)).toHex()}/`;
 }
 
-function decodeResult(name: string, value: Bytes): StoredResult {
-  // Our own bytes, authenticated by the store.
-  const stored: { readonly applied_at_ms: number; readonly result: EventResult } = JSON.parse(
-    decoder.decode(value),
-  );
-  const slash = name.indexOf("/");
-  return {
-    event: name.slice(slash + 1),
-    checkpoint: BigInt(name.slice(0, slash)).toString(),
-    appliedAtMs: stored.applied_at_ms,
-    result: stored.result,
-  };
+function decodeResult(value: Bytes): Stored {
+  const stored: Stored = JSON.parse(decoder.decode(value));
+  return stored;
 }

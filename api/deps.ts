@@ -12,6 +12,7 @@ import type { K8sService } from "./k8s/service.ts";
 import type { KubernetesUpstream } from "./k8s/upstream.ts";
 import type { Admissions } from "./admissions.ts";
 import type { StoredResult } from "./chain_results.ts";
+import type { WriteBackStatus } from "./result_writer.ts";
 import type { Workers } from "./workers.ts";
 
 /** Milliseconds since the epoch; injected so that tests own time. */
@@ -132,6 +133,7 @@ export interface ApiDeps {
   readonly admissions: Admissions | undefined;
   /** Whether a public id opens the door; `/health` warns of it. */
   readonly legacyBearerTokens: boolean;
+  readonly writeBack: () => WriteBackStatus;
   /** What became of the chain's requests that carried an id. */
   readonly requestResults: (requestId: string) => Promise<readonly StoredResult[]>;
   readonly k8s: K8sService;

@@ -21,6 +21,8 @@ export interface ChainParts extends AsyncDisposable {
   /** Undefined where zkLogin wallets are not accepted. */
   readonly zkLogin: ZkLoginVerifier | undefined;
   readonly trust: ChainTrust;
+  /** Undefined without a chain. */
+  readonly ledger: Ledger | undefined;
   listener(executor: ChainExecutor, replay: ReplayGate): {
     readonly view: ChainListenerView;
     /** Base58: the chain that is followed, once it has answered; undefined where it is another. */
@@ -71,6 +73,7 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
   const [judge] = judges;
   const zkLogin = judges.length > 1 ? createQuorumZkLogin(judges) : judge;
   return {
+    ledger,
     zkLogin: sealed.acceptZkLogin ? zkLogin : undefined,
     state: validator === undefined
       ? `events from ${from}; nobody is admitted, NAUTILUS_SUI_REGISTRY is not set`
@@ -165,6 +168,7 @@ function withoutChain(why: string): ChainParts {
   return {
     state: `no chain: ${why}`,
     validator: undefined,
+    ledger: undefined,
     zkLogin: undefined,
     trust: "none",
     listener: () => ({ view, chainId: () => undefined, start: () => () => Promise.resolve() }),

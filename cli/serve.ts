@@ -45,6 +45,7 @@ import { loadSettings, settingsHelp } from "./settings.ts";
 import { createSteps } from "./steps.ts";
 import { openTracer } from "./telemetry.ts";
 import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
+import { openWriteBack } from "./write_back.ts";
 import type { Logger } from "@logtape/logtape";
 
 const SESSION_TTL_MS = 3_600_000;
@@ -149,7 +150,15 @@ async function runMaster(
     revalidateAfterMs: REVALIDATE_AFTER_MS,
   });
   await k8s.bootstrap();
-  const executor = createChainExecutor({ store, k8s, workers, clock: Date.now, log });
+  await using writeBack = await openWriteBack(sealed, store, chain.ledger, log);
+  const executor = createChainExecutor({
+    store,
+    k8s,
+    workers,
+    clock: Date.now,
+    log,
+    writeBack: writeBack.isOn,
+  });
   const replay = await replayGate(store, replayEvents);
   if (replay.notice !== undefined) log.warn(replay.notice);
   const listener = chain.listener(executor, replay);
@@ -219,6 +228,7 @@ async function runMaster(
     workers,
     admissions,
     legacyBearerTokens: sealed.legacyBearerTokens,
+    writeBack: () => writeBack.status(),
     requestResults: (requestId) => executor.results(requestId),
     k8s,
     tracer,
@@ -263,6 +273,7 @@ async function runMaster(
   );
   const k8sHistory = new AutoCompactor(store, Date.now, K8S_HISTORY, "k8s");
   const stopChain = listener.start();
+  const stopWriteBack = writeBack.start();
   const sweeping = setInterval(() => {
     if (store.failure !== undefined) return stop.request();
     sweep(workers, log);
@@ -289,6 +300,7 @@ async function runMaster(
   const [closed] = await Promise.all([
     Promise.all(listeners.all.map((server) => server.close(DRAIN_MS))),
     stopChain(),
+    stopWriteBack(),
     etcd?.server.close(),
   ]);
   await removeFile(files.endpoints);

@@ -110,6 +110,8 @@ function readWord(p: { text: string; position: number }): string {
 export const SUI_FRAMEWORK = "0x" + "2".padStart(64, "0");
 /** `0x2::object::ID`, canonical. */
 export const OBJECT_ID_TYPE = `${SUI_FRAMEWORK}::object::ID`;
+/** `0x2::coin::Coin<0x2::sui::SUI>`, canonical. */
+export const SUI_COIN_TYPE = `${SUI_FRAMEWORK}::coin::Coin<${SUI_FRAMEWORK}::sui::SUI>`;
 /** The one module of the package at CONTRACT_ADDRESS. */
 export const GATEWAY_MODULE = "k8s_gateway";
 

@@ -168,3 +168,45 @@ export function list<T>(of: BcsType<T, T>): BcsType<readonly T[], readonly T[]> 
 }
 
 export { bcs, Text };
+
+/** `MasterCap has key, store`: whoever owns it records results. */
+export const MasterCap: BcsType<
+  { readonly id: string; readonly registry: string },
+  { readonly id: string; readonly registry: string }
+> = bcs.struct("MasterCap", { id: Address, registry: Address });
+
+/** A request until it is forgotten. */
+export interface RequestFields {
+  readonly requester: string;
+  readonly assigned_worker: string;
+  readonly priority: number;
+  readonly scheduled_at_ms: bigint;
+  readonly answered: boolean;
+}
+
+/** `Field<RequestKey, Request>`, a dynamic field of the registry. */
+export const RequestField: BcsType<
+  { readonly id: string; readonly name: string; readonly value: RequestFields },
+  { readonly id: string; readonly name: string; readonly value: RequestFields }
+> = bcs.struct("Field<RequestKey, Request>", {
+  id: Address,
+  name: Text,
+  value: bcs.struct("Request", {
+    requester: Address,
+    assigned_worker: Text,
+    priority: bcs.u8(),
+    scheduled_at_ms: U64,
+    answered: bcs.bool(),
+  }),
+});
+
+/** The name of a request's field: `RequestKey(String)` is its string. */
+export function requestKeyBytes(requestId: string): Uint8Array<ArrayBuffer> {
+  return Text.serialize(requestId).toBytes();
+}
+
+/** `0x2::coin::Coin<T>`. */
+export const Coin: BcsType<
+  { readonly id: string; readonly balance: bigint },
+  { readonly id: string; readonly balance: bigint }
+> = bcs.struct("Coin", { id: Address, balance: U64 });

@@ -1,6 +1,6 @@
 /**
- * The ledger over a Sui full node's gRPC API (`sui.rpc.v2`, gRPC-web over fetch). The only importer
- * of the clients of @mysten/sui; they are loaded when the ledger is opened, not before.
+ * The ledger over a Sui full node's gRPC API (`sui.rpc.v2`, gRPC-web over fetch). Reads
+ * only (grpc_writer.ts writes); the clients of @mysten/sui are loaded when it is opened, not before.
  */
 import type { GrpcTypes, RpcError, SuiGrpcClient } from "@mysten/sui/grpc";
 import { follow } from "./abort.ts";

@@ -29,8 +29,11 @@ export interface HealthDocument {
   readonly anchored_sequence: string | null;
   readonly chain_trust: string;
   readonly admission: string;
-  /** Whether results of chain requests are written back on chain: not in this release. */
-  readonly result_write_back: "off";
+  /** Whether results of chain requests are written back on chain; `failing`: the last try failed. */
+  readonly result_write_back: "off" | "on" | "failing";
+  readonly result_write_back_detail: string;
+  /** Address that signs and pays for it. */
+  readonly result_signer: string | null;
   readonly problems: readonly string[];
 }
 
@@ -39,6 +42,7 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
   const { tee, store } = deps;
   const chain = deps.chain.status();
   const rollback = deps.rollbackProtection();
+  const writeBack = deps.writeBack();
   const failed = store.failure !== undefined;
   const problems: string[] = [];
   if (failed) problems.push("the store failed: nothing is read or written any more");
@@ -46,6 +50,9 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
   if (stalled !== undefined) problems.push(stalled);
   if (chain.state === "unreachable" || chain.state === "blocked") {
     problems.push(`the chain's events are not followed: ${chain.state}`);
+  }
+  if (writeBack.state === "failing") {
+    problems.push(`results of chain requests are not written back: ${writeBack.detail}`);
   }
   if (deps.legacyBearerTokens) {
     problems.push("bearer Seal tokens are accepted: their ids are public, anybody can present one");
@@ -74,7 +81,9 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
     anchored_sequence: rollback.anchoredSequence?.toString() ?? null,
     chain_trust: deps.chainTrust,
     admission: deps.admission,
-    result_write_back: "off",
+    result_write_back: writeBack.state,
+    result_write_back_detail: writeBack.detail,
+    result_signer: writeBack.address ?? null,
     problems,
   };
 }

@@ -118,6 +118,27 @@ export function registerStateMetrics(metrics: Metrics, deps: ApiDeps): void {
     () => deps.chain.status().eventsApplied,
   );
   metrics.gauge(
+    "nautilus_chain_results_waiting",
+    "Results of chain requests that wait to be written back on chain.",
+    () => deps.writeBack().waiting,
+  );
+  metrics.observedCounter(
+    "nautilus_chain_results_total",
+    "Results written back on chain, and given up.",
+    () => {
+      const { written, givenUp } = deps.writeBack();
+      return [
+        { labels: { outcome: "written" }, value: written },
+        { labels: { outcome: "given_up" }, value: givenUp },
+      ];
+    },
+  );
+  metrics.observedCounter(
+    "nautilus_chain_result_failures_total",
+    "Tries to write a result back that did not work.",
+    () => deps.writeBack().failures,
+  );
+  metrics.gauge(
     "nautilus_chain_last_event_timestamp_seconds",
     "When the last event was applied.",
     () => {

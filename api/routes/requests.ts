@@ -27,15 +27,14 @@ export function requestRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
     }
     return c.json({
       request_id: id,
-      /** Results stay here: there is no signer that writes them back. */
-      written_back: false,
+      written_back: results.every(({ writeBack }) => writeBack === "written"),
       results: results.map(resultJson),
     });
   });
   app.all(path, methodNotAllowed("GET", "HEAD"));
 }
 
-function resultJson({ event, checkpoint, appliedAtMs, result }: StoredResult) {
+function resultJson({ event, checkpoint, appliedAtMs, writeBack, result }: StoredResult) {
   return {
     event,
     checkpoint,
@@ -46,5 +45,6 @@ function resultJson({ event, checkpoint, appliedAtMs, result }: StoredResult) {
     reason: result.reason ?? null,
     digest: result.digest ?? null,
     change: result.change ?? null,
+    write_back: writeBack,
   };
 }

@@ -311,11 +311,19 @@ async function demo(narrator: Narrator, binary: string, directory: string): Prom
     );
   }
 
+  const shown = await Promise.all(
+    ["/metrics", "/health", "/"].map(async (path) => {
+      const { body } = await again("GET", path);
+      return typeof body === "string" ? body : JSON.stringify(body);
+    }),
+  );
   const printed = [first.running, second.running, running1, running2].map((one) => one.output());
   const wallet = (await Deno.readTextFile(worker1.keyFile)).trim();
   narrator.check(
-    "nothing that master or workers printed holds a session, a wallet key or the planted value",
-    !printed.some((text) => [session, wallet, PLANTED].some((needle) => text.includes(needle))),
+    "nothing that was printed, measured or shown holds a session, a wallet key or the planted value",
+    ![...printed, ...shown].some((text) =>
+      [session, wallet, PLANTED].some((needle) => text.includes(needle))
+    ),
   );
 
   narrator.step("SIGTERM");

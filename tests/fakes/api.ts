@@ -21,6 +21,7 @@ import type { ApiEnv } from "../../api/http.ts";
 import { openEtcdAuthority } from "../../api/etcd/authority.ts";
 import { createAuthorizer } from "../../api/k8s/authorize.ts";
 import { createK8sService, type K8sService } from "../../api/k8s/service.ts";
+import { NO_WRITE_BACK } from "../../api/result_writer.ts";
 import { createSessionTokens, createTokenCheck } from "../../api/session_tokens.ts";
 import { openWorkers, type Workers } from "../../api/workers.ts";
 
@@ -185,6 +186,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     workers,
     admissions: undefined,
     legacyBearerTokens: false,
+    writeBack: () => NO_WRITE_BACK,
     requestResults: (id) => executor.results(id),
     k8s,
     tracer: undefined,

@@ -54,6 +54,7 @@ export function crashingLog(medium: MemoryMedium, crash: Crash): DurableLog {
     checkpoint: () => log.checkpoint(),
     tags: (from) => log.tags(from),
     copy: () => log.copy(),
+    reclaim: () => log.reclaim(),
     size: () => log.size(),
     [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
   };

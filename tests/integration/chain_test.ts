@@ -216,3 +216,55 @@ Deno.test("serve admits a zkLogin wallet where that is accepted, and its full no
   assertEquals(await join(master, false), "wrong_wallet_signature");
   assertEquals(await join(master, true), "admitted");
 });
+
+Deno.test("serve writes results back on chain once its signer has a MasterCap and gas, and says so", async () => {
+  await using chain = await spawnFakeNode();
+  await using place = await makePlace();
+  {
+    await using master = await startMaster(place, [], settings(chain));
+    const { result_write_back: state, result_signer: signer } = await health(master);
+    assertEquals([state, signer], ["off", null]);
+    assertEquals((await master.end("SIGTERM")).code, 0);
+  }
+  // Issued to the operator first: whom to give it to is known once the master has a signer.
+  const { cap_id: unowned } = await chain.control("master_cap", { owner: "0x1" });
+  const requester = `0x${"cd".repeat(32)}`;
+  const schedule = (id: string) =>
+    chain.control("schedule", {
+      requester,
+      method: "GET",
+      resource: "configmaps",
+      namespace: "default",
+      name: "x",
+      payload: "",
+      request_id: id,
+    });
+  await schedule("early");
+  let signer: unknown;
+  {
+    const env = { ...settings(chain), NAUTILUS_SUI_MASTER_CAP: String(unowned) };
+    await using master = await startMaster(place, [], env);
+    await schedule("first");
+    await until("failing", async () => (await health(master))["result_write_back"]);
+    const document = await health(master);
+    assertStringIncludes(String(document["result_write_back_detail"]), "not the signer's");
+    signer = document["result_signer"];
+    assertEquals((await master.end("SIGTERM")).code, 0);
+  }
+  const { cap_id: owned } = await chain.control("master_cap", { owner: signer });
+  await chain.control("fund", { owner: signer, mist: "1000000000" });
+  const env = { ...settings(chain), NAUTILUS_SUI_MASTER_CAP: String(owned) };
+  await using master = await startMaster(place, [], env);
+  assertEquals((await health(master))["result_signer"], signer);
+  await schedule("second");
+  const written = async () => {
+    const metrics = await (await fetch(`${master.url}/metrics`)).text();
+    return /^nautilus_chain_results_total\{outcome="written"\} (\d+)$/m.exec(metrics)?.[1];
+  };
+  await until("0", async () => {
+    const metrics = await (await fetch(`${master.url}/metrics`)).text();
+    const waiting = /^nautilus_chain_results_waiting (\d+)$/m.exec(metrics)?.[1];
+    return Number(await written()) >= 2 ? waiting : "some";
+  });
+  assertEquals((await health(master))["result_write_back"], "on");
+});

@@ -134,9 +134,13 @@ export class FakeChain {
   }
 
   /** Runs `body` as one transaction; all or nothing. */
-  execute<T>(sender: string, body: (tx: FakeTransaction) => T): { digest: string; result: T } {
+  execute<T>(
+    sender: string,
+    body: (tx: FakeTransaction) => T,
+    known?: string,
+  ): { digest: string; result: T } {
     const number = this.#transactions + BigInt(this.#pending.length) + 1n;
-    const digest = digestOf(`${this.name}/transaction/${number}`);
+    const digest = known ?? digestOf(`${this.name}/transaction/${number}`);
     const writes = new Map<string, FakeObject | undefined>();
     const events: PendingEvent[] = [];
     const version = ++this.#version;
@@ -213,6 +217,13 @@ export class FakeChain {
   /** As the next transaction will see it. */
   latest(id: string): FakeObject | undefined {
     return this.#latest.get(id);
+  }
+
+  /** What an address owns now. */
+  owned(address: string): readonly FakeObject[] {
+    return [...this.#latest.values()].filter((object) =>
+      object?.owner.kind === "address" && object.owner.address === address
+    ).filter((object) => object !== undefined);
   }
 
   /** Every event, oldest first, pruned ones included. */

@@ -75,6 +75,8 @@ const RawEvent = v.strictObject({
   contents: hex(),
   count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000)), 1),
 });
+const Fund = v.strictObject({ owner: address, mist: amount });
+const MasterCap = v.strictObject({ owner: address });
 const ZkLogin = v.strictObject({ signature: text, address, message: hex() });
 const Checkpoint = v.strictObject({
   count: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000))),
@@ -117,6 +119,7 @@ const FaultBody = v.variant("kind", [
   v.strictObject({ kind: v.literal("reverse_events"), ...scope }),
   v.strictObject({ kind: v.literal("replay_events"), ...scope }),
   v.strictObject({ kind: v.literal("no_query_end"), ...scope }),
+  v.strictObject({ kind: v.literal("lost_answer"), ...scope }),
   v.strictObject({ kind: v.literal("other_chain"), chainId: text, ...scope }),
 ]);
 
@@ -237,6 +240,12 @@ function dispatch(context: ControlContext, what: string, body: string): unknown 
         : chain.tip;
       return { checkpoint: tip.sequence };
     }
+    case "POST /control/fund": {
+      const b = parse(Fund);
+      return { coin_id: gateway.fund(b.owner, b.mist).coinId };
+    }
+    case "POST /control/master_cap":
+      return { cap_id: gateway.issueMasterCap(parse(MasterCap).owner).capId };
     case "POST /control/zklogin": {
       const b = parse(ZkLogin);
       chain.zkLogin.set(b.signature, { address: b.address, message: b.message });

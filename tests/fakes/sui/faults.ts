@@ -50,6 +50,8 @@ export type FaultKind =
   | { readonly kind: "replay_events" }
   /** Ends the event stream without its end marker, status OK. */
   | { readonly kind: "no_query_end" }
+  /** Does what it was asked to, and then does not say so. */
+  | { readonly kind: "lost_answer" }
   /** Claims to be on another chain. */
   | { readonly kind: "other_chain"; readonly chainId: string };
 

@@ -1,7 +1,17 @@
 /** The gateway package as it behaves on the stand-in chain: what its Move code would write and emit. */
 import { deriveDynamicFieldID } from "@mysten/sui/utils";
-import { addressBytes, fieldType, gatewayType, OBJECT_ID_TYPE } from "../../../sui/address.ts";
 import {
+  addressBytes,
+  fieldType,
+  gatewayType,
+  OBJECT_ID_TYPE,
+  SUI_COIN_TYPE,
+} from "../../../sui/address.ts";
+import {
+  Coin,
+  MasterCap,
+  RequestField,
+  requestKeyBytes,
   SealToken,
   type SealTokenFields,
   WORKER_STATUSES,
@@ -223,26 +233,85 @@ export class FakeGateway {
       }));
   }
 
-  /** Emits K8sAPIRequestScheduledEvent. */
+  /** Id of the registry's dynamic field for one request. */
+  requestFieldId(requestId: string): string {
+    return deriveDynamicFieldID(
+      this.registryId,
+      gatewayType(this.packageId, "RequestKey"),
+      requestKeyBytes(requestId),
+    );
+  }
+
+  /** A coin of so many MIST for gas. */
+  fund(owner: string, mist: bigint): { coinId: string } {
+    const { result } = this.chain.execute(owner, (tx) => {
+      const id = tx.newId();
+      const contents = Coin.serialize({ id, balance: mist }).toBytes();
+      tx.create({ id, type: SUI_COIN_TYPE, owner: { kind: "address", address: owner }, contents });
+      return id;
+    });
+    return { coinId: result };
+  }
+
+  /** As `issue_master_cap`, handed to a master's signer. */
+  issueMasterCap(owner: string, registry: string = this.registryId): { capId: string } {
+    const { result } = this.chain.execute(owner, (tx) => {
+      const id = tx.newId();
+      tx.create({
+        id,
+        type: gatewayType(this.packageId, "MasterCap"),
+        owner: { kind: "address", address: owner },
+        contents: MasterCap.serialize({ id, registry }).toBytes(),
+      });
+      return id;
+    });
+    return { capId: result };
+  }
+
+  /** Emits K8sAPIRequestScheduledEvent and keeps the request, as `schedule_k8s_request`. */
   schedule(request: ScheduledRequest): { digest: string; requestId: string } {
     const requestId = request.requestId ?? `req-${++this.#requests}`;
-    const { digest } = this.emit(
-      request.requester,
-      "K8sAPIRequestScheduledEvent",
-      K8sAPIRequestScheduledEvent.serialize({
-        request_id: requestId,
-        method: request.method,
-        resource: request.resource,
-        namespace: request.namespace,
-        name: request.name,
-        payload: request.payload,
-        seal_token: request.sealTokenId ?? "0x" + "0".repeat(64),
-        requester: request.requester,
-        priority: request.priority ?? 5,
-        assigned_worker: request.assignedWorker ?? "",
-        timestamp: BigInt(this.#clock()),
-      }).toBytes(),
-    );
+    const type = gatewayType(this.packageId, "K8sAPIRequestScheduledEvent");
+    const { digest } = this.chain.execute(request.requester, (tx) => {
+      tx.emit(
+        type,
+        K8sAPIRequestScheduledEvent.serialize({
+          request_id: requestId,
+          method: request.method,
+          resource: request.resource,
+          namespace: request.namespace,
+          name: request.name,
+          payload: request.payload,
+          seal_token: request.sealTokenId ?? "0x" + "0".repeat(64),
+          requester: request.requester,
+          priority: request.priority ?? 5,
+          assigned_worker: request.assignedWorker ?? "",
+          timestamp: BigInt(this.#clock()),
+        }).toBytes(),
+      );
+      const id = this.requestFieldId(requestId);
+      // Ids are unique on a real chain; here a test may choose one twice.
+      if (this.chain.latest(id) !== undefined) return;
+      tx.create({
+        id,
+        type: fieldType(
+          gatewayType(this.packageId, "RequestKey"),
+          gatewayType(this.packageId, "Request"),
+        ),
+        owner: { kind: "object", id: this.registryId },
+        contents: RequestField.serialize({
+          id,
+          name: requestId,
+          value: {
+            requester: request.requester,
+            assigned_worker: request.assignedWorker ?? "",
+            priority: request.priority ?? 5,
+            scheduled_at_ms: BigInt(this.#clock()),
+            answered: false,
+          },
+        }).toBytes(),
+      });
+    });
     return { digest, requestId };
   }
 

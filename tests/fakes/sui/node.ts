@@ -6,7 +6,7 @@
  */
 import { bcs } from "@mysten/bcs";
 import { GrpcTypes } from "@mysten/sui/grpc";
-import { canonicalAddress } from "../../../sui/address.ts";
+import { canonicalAddress, canonicalType } from "../../../sui/address.ts";
 import type { FakeChain, FakeEvent, FakeObject } from "./chain.ts";
 import { type Fault, find } from "./faults.ts";
 
@@ -24,6 +24,9 @@ const INVALID_ARGUMENT = 3;
 const NOT_FOUND = 5;
 const OUT_OF_RANGE = 11;
 const UNIMPLEMENTED = 12;
+
+/** MIST for a unit of computation. */
+export const REFERENCE_GAS_PRICE = 1_000n;
 
 const DEFAULT_EVENTS = 100;
 const MAX_EVENTS = 1000;
@@ -51,6 +54,14 @@ export function answer(
       return [batchGetObjects(chain, GrpcTypes.BatchGetObjectsRequest.fromBinary(request), faults)];
     case "ListEvents":
       return listEvents(chain, GrpcTypes.ListEventsRequest.fromBinary(request), faults, options);
+    case "GetEpoch":
+      return [
+        GrpcTypes.GetEpochResponse.toBinary({
+          epoch: { epoch: 1n, referenceGasPrice: REFERENCE_GAS_PRICE },
+        }),
+      ];
+    case "ListOwnedObjects":
+      return [listOwned(chain, GrpcTypes.ListOwnedObjectsRequest.fromBinary(request))];
     case "VerifySignature":
       return [verifySignature(chain, GrpcTypes.VerifySignatureRequest.fromBinary(request))];
     default:
@@ -247,6 +258,20 @@ function renderOwner({ owner }: FakeObject): GrpcTypes.Owner {
     case "immutable":
       return { kind: GrpcTypes.Owner_OwnerKind.IMMUTABLE };
   }
+}
+
+/** What the address owns, of one type, in one page. */
+function listOwned(chain: FakeChain, request: GrpcTypes.ListOwnedObjectsRequest): Uint8Array {
+  const owner = canonicalAddress(request.owner ?? "");
+  if (owner === undefined) throw new GrpcStatus(INVALID_ARGUMENT, "invalid owner");
+  if (request.pageToken !== undefined) throw new GrpcStatus(INVALID_ARGUMENT, "page_token");
+  const wanted = request.objectType === undefined ? undefined : canonicalType(request.objectType);
+  const objects = chain.owned(owner).filter(({ type }) => wanted === undefined || type === wanted)
+    .slice(0, Math.min(request.pageSize || 50, 1000));
+  const mask = objectMask(request.readMask);
+  return GrpcTypes.ListOwnedObjectsResponse.toBinary({
+    objects: objects.map((object) => render(object, mask)),
+  });
 }
 
 const EVENT_PATHS = new Set([

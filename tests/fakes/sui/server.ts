@@ -6,12 +6,14 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { concat, readBody } from "./body.ts";
 import { control } from "./control.ts";
+import { FakeExecutor } from "./executor.ts";
 import type { FakeGateway } from "./gateway.ts";
 import { Faults, find } from "./faults.ts";
 import type { Fault } from "./faults.ts";
 import { answer, GrpcStatus, infoHeaders, type NodeOptions } from "./node.ts";
 
-const SERVICES = /^\/sui\.rpc\.v2\.(LedgerService|SignatureVerificationService)\/(\w+)$/;
+const SERVICES =
+  /^\/sui\.rpc\.v2\.(LedgerService|SignatureVerificationService|StateService|TransactionExecutionService)\/(\w+)$/;
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
 
 export interface FakeNodeOptions extends NodeOptions {
@@ -36,11 +38,12 @@ export async function startFakeNode(options: FakeNodeOptions): Promise<FakeNode>
   const faults = new Faults();
   const calls = new Map<string, number>();
   const { gateway } = options;
+  const executor = new FakeExecutor(gateway);
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? "/", "http://node").pathname;
     const work = path.startsWith("/control/")
       ? control({ gateway, faults, path, request, response })
-      : rpc({ gateway, faults, calls, path, request, response, options });
+      : rpc({ gateway, executor, faults, calls, path, request, response, options });
     work.catch((error: unknown) => {
       if (response.destroyed) return;
       response.statusCode = 500;
@@ -69,6 +72,7 @@ export async function startFakeNode(options: FakeNodeOptions): Promise<FakeNode>
 
 interface RpcContext {
   readonly gateway: FakeGateway;
+  readonly executor: FakeExecutor;
   readonly faults: Faults;
   readonly calls: Map<string, number>;
   readonly path: string;
@@ -78,7 +82,7 @@ interface RpcContext {
 }
 
 async function rpc(context: RpcContext): Promise<void> {
-  const { gateway, faults, calls, path, request, response, options } = context;
+  const { gateway, executor, faults, calls, path, request, response, options } = context;
   const body = await readBody(request, MAX_REQUEST_BYTES);
   const method = SERVICES.exec(path)?.[2] ?? path;
   calls.set(method, (calls.get(method) ?? 0) + 1);
@@ -98,7 +102,10 @@ async function rpc(context: RpcContext): Promise<void> {
     if (!SERVICES.test(path)) throw new GrpcStatus(12, `no service at ${path}`);
     const forced = find(hit, "grpc_status");
     if (forced !== undefined) throw new GrpcStatus(forced.code, forced.message ?? "as told");
-    frames = answer(gateway.chain, method, unframe(body, text), hit, options);
+    frames = method === "ExecuteTransaction"
+      ? [await executor.execute(unframe(body, text))]
+      : answer(gateway.chain, method, unframe(body, text), hit, options);
+    if (find(hit, "lost_answer") !== undefined) throw new GrpcStatus(14, "the answer is lost");
   } catch (error) {
     status = error instanceof GrpcStatus ? error.status : 3;
     message = error instanceof Error ? error.message : String(error);

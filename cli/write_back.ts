@@ -1,0 +1,70 @@
+/** Results of chain requests, written back on chain where the master was given a MasterCap. */
+import type { Logger } from "@logtape/logtape";
+import { signerSeed } from "../api/result_outbox.ts";
+import { createResultWriter, NO_WRITE_BACK, type WriteBackStatus } from "../api/result_writer.ts";
+import type { Store } from "../store/mod.ts";
+import { sleep } from "../sui/abort.ts";
+import { openGrpcWriter } from "../sui/grpc_writer.ts";
+import type { Ledger } from "../sui/ledger.ts";
+import { createResultSigner } from "../sui/result_signer.ts";
+import { systemRandom } from "./node.ts";
+import type { SealedConfig } from "./sealed_config.ts";
+
+export interface WriteBack extends AsyncDisposable {
+  /** Whether results are to be put into the outbox. */
+  readonly isOn: boolean;
+  status(): WriteBackStatus;
+  /** Begins to write; the function it returns stops it. */
+  start(): () => Promise<void>;
+}
+
+/** Opens nothing on the network. Its transactions go to the first endpoint, its reads to all. */
+export async function openWriteBack(
+  sealed: SealedConfig,
+  store: Store,
+  ledger: Ledger | undefined,
+  log: Logger,
+): Promise<WriteBack> {
+  const { suiMasterCap, contractAddress, suiRegistry, suiEndpoints: [endpoint] } = sealed;
+  if (suiMasterCap === null) return off(NO_WRITE_BACK.detail);
+  if (
+    ledger === undefined || contractAddress === null || suiRegistry === null ||
+    endpoint === undefined
+  ) {
+    return off("a MasterCap needs CONTRACT_ADDRESS, SUI_RPC_ENDPOINT and NAUTILUS_SUI_REGISTRY");
+  }
+  const writer = await openGrpcWriter({ endpoint });
+  const signer = await createResultSigner({
+    ledger,
+    writer,
+    packageId: contractAddress,
+    registryId: suiRegistry,
+    masterCapId: suiMasterCap,
+    gasBudgetMist: BigInt(sealed.suiGasBudgetMist),
+    seed: await signerSeed(store, systemRandom),
+  });
+  log.info("results are written back on chain", { signer: signer.address });
+  const results = createResultWriter({ store, signer, writer, clock: Date.now, log, sleep });
+  return {
+    isOn: true,
+    status: () => results.status(),
+    start() {
+      const stop = new AbortController();
+      const running = results.run(stop.signal);
+      return async () => {
+        stop.abort();
+        await running;
+      };
+    },
+    [Symbol.asyncDispose]: () => writer[Symbol.asyncDispose](),
+  };
+}
+
+function off(detail: string): WriteBack {
+  return {
+    isOn: false,
+    status: () => ({ ...NO_WRITE_BACK, detail }),
+    start: () => () => Promise.resolve(),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
