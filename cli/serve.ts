@@ -25,7 +25,7 @@ import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts"
 import { startLogging } from "./logging.ts";
 import { openUpstream } from "./k8s_upstream.ts";
 import { type Listeners, openListeners } from "./listeners.ts";
-import { releaseBootMemory } from "./memory.ts";
+import { createMemoryKeeper, releaseBootMemory, trimmer } from "./memory.ts";
 import { type NodeTls, type OpenNode, openNode, systemRandom } from "./node.ts";
 import { openVerifier } from "./policies.ts";
 import { type EtcdListener, openEtcdListener } from "./etcd_listener.ts";
@@ -271,12 +271,18 @@ async function runMaster(
     node.tls,
     etcd,
   );
+  const memory = createMemoryKeeper({
+    clock: Date.now,
+    resident: () => Deno.memoryUsage().rss,
+    trim: trimmer(io.env),
+  });
   const k8sHistory = new AutoCompactor(store, Date.now, K8S_HISTORY, "k8s");
   const stopChain = listener.start();
   const stopWriteBack = writeBack.start();
   const sweeping = setInterval(() => {
     if (store.failure !== undefined) return stop.request();
     sweep(workers, log);
+    memory.tick();
     k8sHistory.tick().catch((error: unknown) =>
       log.error("the history of objects could not be compacted: {error}", { error })
     );
