@@ -4,7 +4,6 @@ import type { TeeType } from "./mod.ts";
 export type BackendErrorCode =
   | "unavailable" // the TEE, its device or its library is not there
   | "not_genuine" // its evidence does not lead to the vendor's root
-  | "not_landed" // this build does not contain the backend yet
   | "config_invalid"
   | "closed"
   | "policy_unsupported"

@@ -1,5 +1,6 @@
 /** Intel SGX: the whole program inside Gramine, or a key helper enclave through libsgx_urts. */
 import * as v from "valibot";
+import { refuseWhereAbsent } from "../absent.ts";
 import { decodeBackendConfig } from "../backend_config.ts";
 import { BackendError } from "../errors.ts";
 import type { SpawnWorker } from "../ffi/worker_channel.ts";
@@ -111,15 +112,6 @@ async function helperPaths(host: ProbeHost, config: SgxConfig) {
   };
 }
 
-/** Says what `detect` says. @throws {BackendError} `unavailable` */
-function refuseWhereAbsent(result: ProbeResult): void {
-  if (result.available) return;
-  throw new BackendError("unavailable", `no SGX here: ${result.reason}`, {
-    kind: "SGX",
-    ...(result.hint === undefined ? {} : { hint: result.hint }),
-  });
-}
-
 export function createSgxFactory(deps: SgxBackendDeps): BackendFactory {
   const probe = (): Promise<ProbeResult> => probeSgx(deps.host);
   return {
@@ -132,7 +124,7 @@ export function createSgxFactory(deps: SgxBackendDeps): BackendFactory {
       const type = (await deps.host.readText(`${attestation}/attestation_type`))?.trim();
       const { random, clock, spawnWorker, host } = deps;
       if (type === undefined) {
-        if (decoded.enclave === ENCLAVE) refuseWhereAbsent(await probe());
+        if (decoded.enclave === ENCLAVE) refuseWhereAbsent("SGX", await probe());
         const paths = await helperPaths(host, decoded);
         const { enclave } = decoded;
         return await openSgxHelperBackend({ paths, enclave, spawnWorker, clock });

@@ -3,6 +3,7 @@
  * It is a helper: keys are protected at rest, the running master is not covered.
  */
 import * as v from "valibot";
+import { refuseWhereAbsent } from "../absent.ts";
 import { EVIDENCE_MEDIA_TYPE } from "../attestation.ts";
 import { decodeBackendConfig } from "../backend_config.ts";
 import { createCachedAttester } from "../evidence_cache.ts";
@@ -233,16 +234,6 @@ const ConfigSchema = v.strictObject({
   tee: v.optional(v.pipe(v.string(), v.minLength(1))),
 });
 
-/** Says why before anything is loaded; whoever names a library has looked for himself. */
-async function assertThere(host: ProbeHost): Promise<void> {
-  const probe = await probeTrustZone(host);
-  if (probe.available) return;
-  throw new BackendError("unavailable", `no TrustZone here: ${probe.reason}`, {
-    kind: "TrustZone",
-    ...(probe.hint === undefined ? {} : { hint: probe.hint }),
-  });
-}
-
 export function createTrustZoneFactory(deps: TrustZoneBackendDeps): BackendFactory {
   return {
     kind: "TrustZone",
@@ -250,7 +241,7 @@ export function createTrustZoneFactory(deps: TrustZoneBackendDeps): BackendFacto
     probe: () => probeTrustZone(deps.host),
     async open(config) {
       const { library, tee } = decodeBackendConfig("TrustZone", ConfigSchema, config ?? {});
-      if (library === undefined) await assertThere(deps.host);
+      if (library === undefined) refuseWhereAbsent("TrustZone", await probeTrustZone(deps.host));
       const ta = await openTaClient({ spawnWorker: deps.spawnWorker, library, tee });
       return new TrustZoneBackend(ta, deps.clock);
     },
