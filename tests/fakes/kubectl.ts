@@ -15,17 +15,28 @@ export interface Kubectl extends AsyncDisposable {
   command(args: readonly string[], stdin?: "piped" | "null"): Deno.Command;
 }
 
-/** Whether there is a kubectl; says so on standard error where there is none. */
+/** Before it, explain and validation of kubectl read OpenAPI v2, which is not served. */
+const LEAST_MINOR = 27;
+
+/** Whether there is a kubectl that is new enough; says so on standard error where there is none. */
 export async function hasKubectl(): Promise<boolean> {
+  const skip = (why: string) => {
+    Deno.stderr.writeSync(new TextEncoder().encode(`skipped: ${why}\n`));
+    return false;
+  };
+  let text: string;
   try {
-    const { code } = await new Deno.Command("kubectl", { args: ["version", "--client"] }).output();
-    return code === 0;
+    const { code, stdout } = await new Deno.Command("kubectl", { args: ["version", "--client"] })
+      .output();
+    if (code !== 0) return skip("kubectl does not say its version");
+    text = new TextDecoder().decode(stdout);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    const why = "skipped: no kubectl on PATH (Debian: apt-get install kubernetes-client)\n";
-    Deno.stderr.writeSync(new TextEncoder().encode(why));
-    return false;
+    return skip("no kubectl on PATH (Debian: apt-get install kubernetes-client)");
   }
+  const minor = /v1\.(\d+)\./.exec(text)?.[1];
+  return minor === undefined || Number(minor) >= LEAST_MINOR ||
+    skip(`kubectl 1.${minor} is older than 1.${LEAST_MINOR}`);
 }
 
 /** A listener for `api`, and kubectl as its admin. @param env further variables of kubectl. */
