@@ -79,6 +79,7 @@ const step = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.constant({ type: "reopen" as const }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("rotate" as const), wait: fc.boolean() }) },
   { weight: 1, arbitrary: fc.constant({ type: "check" as const }) },
 );
 
@@ -152,6 +153,9 @@ async function play(
       cacheBytes,
       maxInFlight,
       checkpointFacts: 4,
+      recordKeyLimit: 40,
+      // Turn by turn with the transactions.
+      pacer: { now: () => 0, pause: () => Promise.resolve() },
       ...(reference ? { aead: webCryptoAead() } : {}),
     });
   let store = await open();
@@ -186,6 +190,14 @@ async function play(
         model.compacted = revision;
         break;
       }
+      case "rotate":
+        await store.rotateKeys();
+        if (one.wait) {
+          await Promise.all(running.splice(0));
+          await store.rotationFinished();
+          assertEquals(store.keyStatus().deks.length, 1);
+        }
+        break;
       case "reopen":
         await store[Symbol.asyncDispose]();
         await Promise.all(running.splice(0));
@@ -201,6 +213,9 @@ async function play(
   await checkAgainst(store, models);
   await store[Symbol.asyncDispose]();
   store = await open();
+  await checkAgainst(store, models);
+  await store.rotationFinished();
+  await store.verify();
   await checkAgainst(store, models);
   await store[Symbol.asyncDispose]();
 }
