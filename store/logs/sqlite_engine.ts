@@ -392,7 +392,7 @@ function ioError(what: string, cause: unknown): StoreError {
   return new StoreError(damaged ? "format" : "io", `${what}: ${message}`, {
     cause,
     hint: damaged
-      ? "the file was damaged; put back the whole data directory, or restore a backup"
+      ? "the file was damaged, or the disk cannot read it (the system's log tells); put back the whole data directory, or restore a backup"
       : "check free space, permissions and the health of the disk, then start again",
   });
 }

@@ -2,6 +2,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Bytes } from "../../backends/mod.ts";
 import { release } from "../bytes.ts";
+import { StoreError } from "../errors.ts";
 import { type LogPage, nothingToReplace } from "../log.ts";
 import { blob, integer } from "./sqlite_file.ts";
 
@@ -33,6 +34,15 @@ export function readPage(
     if (size >= PAGE_BYTES || rows.length >= PAGE_RECORDS) {
       return { page: pageOf(rows), end: false };
     }
+  }
+  // A step that fails ends the iteration as the last row does: only a question of its own tells.
+  const last = rows.at(-1)?.position ?? from - 1;
+  if (
+    database.prepare("SELECT 1 FROM records WHERE position > ? LIMIT 1").get(last) !== undefined
+  ) {
+    throw new StoreError("io", `the records behind position ${last} cannot be read`, {
+      hint: "check the health of the disk, then start again",
+    });
   }
   return { page: pageOf(rows), end: true };
 }

@@ -18,7 +18,12 @@ export interface WriterRun {
 export async function runWriter(
   folder: string,
   round: number,
-  options: { readonly killAfterMs?: number; readonly env?: Record<string, string> },
+  options: {
+    readonly killAfterMs?: number;
+    readonly env?: Record<string, string>;
+    /** Called at the first acknowledgement. */
+    readonly onFirst?: () => Promise<void>;
+  },
 ): Promise<WriterRun> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
@@ -38,6 +43,7 @@ export async function runWriter(
   const watchdog = setTimeout(() => child.kill("SIGTERM"), HANGS_AFTER_MS);
   let timer: ReturnType<typeof setTimeout> | undefined;
   for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+    if (output === "") await options.onFirst?.();
     output += chunk;
     if (options.killAfterMs === undefined) continue;
     timer ??= setTimeout(() => child.kill("SIGKILL"), options.killAfterMs);
