@@ -9,23 +9,23 @@ import { createChainExecutor } from "../api/chain_executor.ts";
 import { DEFAULT_LIMITS, type RollbackProtection } from "../api/deps.ts";
 import { createAuthorizer } from "../api/k8s/authorize.ts";
 import { createK8sService } from "../api/k8s/service.ts";
-import type { ApiServer } from "../api/server.ts";
 import { OffloadingVerifier } from "../api/node_key_verifier.ts";
 import { createSessionTokens, createTokenCheck } from "../api/session_tokens.ts";
 import { createSignedSessions } from "../api/signed_sessions.ts";
 import type { Bytes } from "../backends/mod.ts";
-import { openWorkers, type Workers } from "../api/workers.ts";
+import { openWorkers } from "../api/workers.ts";
 import { type Config, ConfigError } from "../config.ts";
 import type { Store } from "../store/mod.ts";
 import { VERSION } from "../version.ts";
-import { AutoCompactor, openEtcdAuthority } from "../api/etcd/mod.ts";
+import { openEtcdAuthority } from "../api/etcd/mod.ts";
 import { banner } from "./banner.ts";
 import { type ChainParts, openChain } from "./chain.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
+import { startHousekeeping } from "./housekeeping.ts";
 import { startLogging } from "./logging.ts";
 import { openUpstream } from "./k8s_upstream.ts";
 import { type Listeners, openListeners } from "./listeners.ts";
-import { createMemoryKeeper, releaseBootMemory, trimmer } from "./memory.ts";
+import { releaseBootMemory } from "./memory.ts";
 import { type NodeTls, type OpenNode, openNode, systemRandom } from "./node.ts";
 import { openVerifier } from "./policies.ts";
 import { type EtcdListener, openEtcdListener } from "./etcd_listener.ts";
@@ -50,9 +50,6 @@ import type { Logger } from "@logtape/logtape";
 
 const SESSION_TTL_MS = 3_600_000;
 const REVALIDATE_AFTER_MS = 60_000;
-const SWEEP_INTERVAL_MS = 1_000;
-/** As a kube-apiserver compacts its etcd: a watch or a list may go on from five minutes ago. */
-const K8S_HISTORY = { mode: "periodic", retentionMs: 300_000 } as const;
 /** Simulated evidence costs some microseconds; there is no scarce hardware to protect. */
 const SIMULATION_LIMITS = {
   ...DEFAULT_LIMITS,
@@ -271,26 +268,18 @@ async function runMaster(
     node.tls,
     etcd,
   );
-  const memory = createMemoryKeeper({
-    clock: Date.now,
-    resident: () => Deno.memoryUsage().rss,
-    trim: trimmer(io.env),
-  });
-  const k8sHistory = new AutoCompactor(store, Date.now, K8S_HISTORY, "k8s");
   const stopChain = listener.start();
   const stopWriteBack = writeBack.start();
-  const sweeping = setInterval(() => {
-    if (store.failure !== undefined) return stop.request();
-    sweep(workers, log);
-    memory.tick();
-    k8sHistory.tick().catch((error: unknown) =>
-      log.error("the history of objects could not be compacted: {error}", { error })
-    );
-    renewCertificate(node.tls, listeners.tls, log);
-    etcd?.renewCertificate().catch((error: unknown) =>
-      log.error("the etcd listener keeps its certificate: {error}", { error })
-    );
-  }, SWEEP_INTERVAL_MS);
+  const stopHousekeeping = startHousekeeping({
+    store,
+    workers,
+    tls: node.tls,
+    tlsServer: listeners.tls,
+    etcd,
+    env: io.env,
+    log,
+    onStoreFailure: () => stop.request(),
+  });
   io.stdout(
     banner({ version: VERSION, config, tee, store, listeners, etcd, chain, replay, files }),
   );
@@ -302,7 +291,7 @@ async function runMaster(
     log.fatal("the store failed, nothing more is accepted: {error}", { error: store.failure });
   }
   log.info("stopping: no new connections, open requests are finished", { drain_ms: DRAIN_MS });
-  clearInterval(sweeping);
+  stopHousekeeping();
   const [closed] = await Promise.all([
     Promise.all(listeners.all.map((server) => server.close(DRAIN_MS))),
     stopChain(),
@@ -348,20 +337,6 @@ export interface RuntimeFiles {
   readonly kubeconfig: string | undefined;
 }
 
-/** Before the certificate ends; open connections keep what they have. */
-function renewCertificate(
-  tls: NodeTls | undefined,
-  server: ApiServer | undefined,
-  log: Logger,
-): void {
-  if (tls === undefined || server === undefined || Date.now() < tls.current.renewAtMs) return;
-  tls.current = tls.identity.issue();
-  server.renewCertificate(tls.current.credentials);
-  log.info("the TLS certificate was renewed", {
-    certificate_ends: new Date(tls.current.notAfterMs).toISOString(),
-  });
-}
-
 async function writeRuntimeFiles(
   directory: string,
   kubeconfig: { readonly path: string; readonly adminToken: string } | undefined,
@@ -389,16 +364,4 @@ async function writeRuntimeFiles(
     );
   }
   return { endpoints: path, kubeconfig: kubeconfig?.path };
-}
-
-/** Failures of one round are told and tried again in the next; the sessions keep their own ends. */
-function sweep(workers: Workers, log: Logger): void {
-  workers.sweep().then(
-    ({ lost, removed, refused }) => {
-      for (const worker of lost) log.warn("a worker is lost: no heartbeat", { worker });
-      for (const worker of removed) log.warn("a worker is removed with its Node", { worker });
-      for (const worker of refused) log.warn("a worker lost its admission", { worker });
-    },
-    (error: unknown) => log.error("workers could not be looked through: {error}", { error }),
-  );
 }
