@@ -227,10 +227,11 @@ function withAccess(request: K8sRequest): AccessRequest & K8sRequest {
 
 /** The path fits the resource: a namespace where there is one, names that can be names. */
 function checkTarget(request: K8sRequest, resource: ResourceDefinition): void {
-  const served = new StatusError("NotFound", "the server could not find the requested resource");
-  if (!resource.namespaced && request.namespace !== "") throw served;
-  if (request.subresource === "status" && !resource.hasStatus) throw served;
-  if (request.subresource === "scale" && !isScalable(resource)) throw served;
+  const unserved = () =>
+    new StatusError("NotFound", "the server could not find the requested resource");
+  if (!resource.namespaced && request.namespace !== "") throw unserved();
+  if (request.subresource === "status" && !resource.hasStatus) throw unserved();
+  if (request.subresource === "scale" && !isScalable(resource)) throw unserved();
   if (request.namespace !== "") {
     const problem = nameProblem(request.namespace, "label");
     if (problem !== undefined) {
