@@ -3,10 +3,12 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import type { AttestationResult } from "../backends/appraisal.ts";
 import { EVIDENCE_MEDIA_TYPE } from "../backends/attestation.ts";
 import { appraiseBundle, parseBundle } from "../backends/bundle.ts";
-import { BackendError, type Endorsement } from "../backends/mod.ts";
+import { BackendError, type Bytes, type Endorsement } from "../backends/mod.ts";
 import { initialPolicy } from "../backends/policy/init.ts";
 import { lintPolicy } from "../backends/policy/lint.ts";
 import { type Policy, policyFromJson } from "../backends/policy/mod.ts";
+import { ecSpki } from "../backends/signatures.ts";
+import { isTaEvidence, parseTaEvidence } from "../backends/trustzone/ta_abi.ts";
 import { looksLikePem, pemBlocks } from "../backends/x509/mod.ts";
 import { createEvidenceVerifier } from "../backends/verification.ts";
 import { type Command, EXIT, type ExitCode, UsageError } from "./command.ts";
@@ -87,7 +89,9 @@ async function init(args: readonly string[], io: PolicyIo): Promise<ExitCode> {
         nonce: undefined,
         peerTlsSpki: undefined,
         endorsements,
-        policy: openPolicy(),
+        policy: openPolicy(
+          Uint8Array.fromBase64(parseBundle(subject.text).bundle.evidence.data),
+        ),
         now,
       }, { signatures: io.signatures, evidence })
       : await evidence.appraise({
@@ -99,7 +103,7 @@ async function init(args: readonly string[], io: PolicyIo): Promise<ExitCode> {
         },
         endorsements,
         expectedReportData: new Uint8Array(0),
-        policy: openPolicy(),
+        policy: openPolicy(subject.data),
         now,
       });
   } catch (error) {
@@ -140,8 +144,20 @@ function problems({ checks }: AttestationResult): string[] {
   ) => `${id}: ${text}`);
 }
 
+/** The key that a TA's evidence brings along: its signature shows that it is whole, and no more. */
+function ownKey(data: Bytes): { id: string; spki: string } | undefined {
+  if (!isTaEvidence(data)) return undefined;
+  try {
+    const { attestationKey } = parseTaEvidence(data);
+    return { id: "its own", spki: ecSpki("P-256", attestationKey).toBase64() };
+  } catch (error) {
+    if (error instanceof BackendError) return undefined; // the verifier says what is wrong with it
+    throw error;
+  }
+}
+
 /** A policy that only serves to decode: nobody relies on its verdict. */
-function openPolicy(): Policy {
+function openPolicy(data: Bytes): Policy {
   const measured = { measurements: "any", reportData: "any" };
   const dcap = { collateral: "if_given", crl: "if_given", reportData: "any" };
   return policyFromJson({
@@ -150,7 +166,9 @@ function openPolicy(): Policy {
     node: { allowNonceless: true },
     sevSnp: { ...measured, minimumTcb: "any", crl: "if_given" },
     nitro: { pcrs: "any", reportData: "any" },
-    trustzone: { keys: [{ id: "none", modulus: "0".repeat(512), exponent: "010001" }] },
+    trustzone: {
+      keys: [ownKey(data) ?? { id: "none", modulus: "0".repeat(512), exponent: "010001" }],
+    },
     sgx: { mrenclaves: "any", mrsigners: "any", ...dcap },
     tdx: { mrtds: "any", rtmrs: "any", ...dcap },
     simulation: { allowSimulation: true, trustedRoots: [], maxAgeSeconds: 1, ...measured },

@@ -4,6 +4,8 @@ import type { AttestationResult } from "../appraisal.ts";
 import { EVIDENCE_MEDIA_TYPE } from "../attestation.ts";
 import { classify } from "../evidence_kind.ts";
 import type { Bytes } from "../mod.ts";
+import { initialPolicy } from "../policy/init.ts";
+import { parsePolicy } from "../policy/mod.ts";
 import { TrustZoneSection } from "../policy/trustzone.ts";
 import { createWebCryptoVerifier } from "../signatures.ts";
 import { createTrustZoneVerifier } from "./appraise.ts";
@@ -224,4 +226,18 @@ Deno.test("other report data, and an endorsement, are refused", async () => {
 Deno.test("classify() knows evidence of a TA by its content", async () => {
   const found = classify(await make());
   assertEquals([found.kind, "teeType" in found && found.teeType], ["evidence", "TrustZone"]);
+});
+
+Deno.test("initialPolicy() of a TA's evidence is a policy that the evidence meets", async () => {
+  for (const withPlatform of [false, true]) {
+    const evidence = await make({ withPlatform });
+    const text = initialPolicy(await appraise(evidence), []);
+    const { trustzone } = parsePolicy(text).sections;
+    const result = await appraise(evidence, {
+      ...trustzone,
+      keys: withPlatform ? keys : trustzone?.keys,
+    });
+    assertEquals(result.tier, "affirming", text);
+    assertEquals(trustzone?.ta?.platform, withPlatform ? "require" : "if_given");
+  }
 });
