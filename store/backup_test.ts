@@ -12,6 +12,7 @@ import {
 import { BackupReader, type BackupSource, EtcdFraming } from "./backup_format.ts";
 import { concatBytes } from "./bytes.ts";
 import { StoreError } from "./errors.ts";
+import { fileAnchor } from "./file_anchor.ts";
 import { createHpkeKeyPair } from "./hpke.ts";
 import { createMemoryLog, createMemoryMedium, type MemoryMedium } from "./logs/memory.ts";
 import { openSqliteLog } from "./logs/sqlite.ts";
@@ -311,5 +312,47 @@ Deno.test("standingStore() and hasAllOf() tell an ancestor from a newer store an
     await using _other = await openBackedUp(other);
     assertEquals(await stands(other), "other");
     assertEquals(await stands({ ...older, head: bytes("no head") }), "unreadable");
+  });
+});
+
+Deno.test("a restored store begins without the anchor of the one that was, which refuses it", async () => {
+  await inFolder(async (path) => {
+    const anchors = (name: string) => ({ anchors: { records: [fileAnchor(`${path}.${name}`)] } });
+    const store = await openTestStore({
+      ...anchors("old"),
+      recoveryKeys: [operator.publicKey],
+    });
+    await commit(store, put("etcd", "k", "1"));
+    const { pieces } = await take(store);
+    await commit(store, put("etcd", "k", "2"));
+    await store[Symbol.asyncDispose]();
+    await restored(concatBytes(...pieces), path);
+    const refusal = await assertRejects(() => reopen(path, anchors("old")), StoreError);
+    assertEquals(refusal.code, "rollback");
+    for (let start = 0; start < 2; start++) {
+      await using back = await reopen(path, anchors("new"));
+      assertEquals(await listing(back, "etcd"), ["k=1"]);
+      assertEquals(back.stats().freshness.protection, "accident");
+    }
+    // From then on it is wanted.
+    assertEquals((await assertRejects(() => reopen(path), StoreError)).code, "rollback");
+  });
+});
+
+Deno.test("backup() while keys are rotated: what it holds is restored, and its rotation goes on there", async () => {
+  await inFolder(async (path) => {
+    await using store = await openBackedUp();
+    for (let i = 0; i < 400; i++) await commit(store, put("etcd", `k${i}`, `v${i}`.repeat(200)));
+    const expected = await listing(store, "etcd");
+    await store.rotateKeys();
+    const { pieces } = await take(store);
+    await store.rotationFinished();
+    await restored(concatBytes(...pieces), path);
+    await using back = await reopen(path);
+    assertEquals(await listing(back, "etcd"), expected);
+    await back.rotationFinished();
+    await back.verify();
+    assertEquals(back.keyStatus().deks.map(({ id, state }) => [id, state]), [[2, "active"]]);
+    assertEquals(await listing(back, "etcd"), expected);
   });
 });
