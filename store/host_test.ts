@@ -69,6 +69,7 @@ class Host {
       tags: (from) => inner.tags(from),
       copy: () => inner.copy(),
       size: () => inner.size(),
+      reclaim: () => inner.reclaim(),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     };
   }

@@ -45,6 +45,7 @@ function watched(medium: MemoryMedium, before: (append: LogAppend) => void): Dur
     tags: (from) => inner.tags(from),
     copy: () => inner.copy(),
     size: () => inner.size(),
+    reclaim: () => inner.reclaim(),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };
 }

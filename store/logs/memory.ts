@@ -53,6 +53,9 @@ class MemoryLog implements DurableLog {
   async append(append: LogAppend): Promise<void> {
     await this.#live();
     const medium = this.#medium;
+    for (const position of append.replacements?.positions ?? []) {
+      if (!medium.records.has(position)) throw nothingToReplace(position);
+    }
     let offset = 0;
     append.lengths.forEach((length, i) => {
       if (length > 0) {
@@ -167,7 +170,6 @@ function replaceRecords(medium: MemoryMedium, replacements: LogAppend["replaceme
   let offset = 0;
   replacements?.positions.forEach((position, i) => {
     const end = offset + replacements.lengths[i]!;
-    if (!medium.records.has(position)) throw nothingToReplace(position);
     medium.records.set(position, replacements.bytes.slice(offset, end));
     offset = end;
   });

@@ -122,6 +122,39 @@ export function durableLogSuite(name: string, makeMedium: () => Promise<LogMediu
     for await (const _ of log.checkpoint()) throw new Error("the chunk was removed");
   });
 
+  test("replaces records in their places, and refuses an empty place with all that goes with it", async (medium) => {
+    const replacements = (...positions: number[]) => ({
+      positions: Float64Array.from(positions),
+      lengths: Uint32Array.from(positions, () => 40),
+      bytes: new Uint8Array(positions.flatMap((at) => [...record(at + 50, 40)])),
+    });
+    {
+      await using log = medium.open();
+      await log.append(append(0, [record(1, 30), record(2, 30), record(3, 30)]));
+      await log.append({
+        ...append(3, [record(4, 30)], { removals: [1], head: record(6, 44) }),
+        replacements: replacements(2, 0),
+      });
+      assertEquals(
+        await log.read([0, 1, 2, 3]),
+        [record(50, 40), undefined, record(52, 40), record(4, 30)],
+      );
+      const refused = await assertRejects(
+        () =>
+          log.append({
+            ...append(4, [record(5, 30)], { head: record(7, 45) }),
+            replacements: replacements(0, 1),
+          }),
+        StoreError,
+      );
+      assertEquals(refused.code, "record_missing");
+    }
+    await using log = medium.open();
+    assertEquals((await log.start()).head, record(6, 44));
+    assertEquals([...(await contents(log)).keys()], [0, 2, 3]);
+    assertEquals(await log.read([0]), [record(50, 40)]);
+  });
+
   test("appends take effect in call order and are seen once resolved", async (medium) => {
     await using log = medium.open();
     const appends = Array.from(
