@@ -17,7 +17,7 @@ const TA_FILES = [
 
 /** Why it cannot be compiled here; undefined: it can. */
 export function teecUnavailable(): Promise<string | undefined> {
-  return compilerUnavailable(["openssl/evp.h"]);
+  return compilerUnavailable(["openssl/core_names.h"]);
 }
 
 export interface TaBuild {
