@@ -185,3 +185,27 @@ Deno.test("store backup says why not: no recovery key, no master, no admin", asy
   assertStringIncludes(stranger.stderr, "answered 401");
   assertEquals(await names(place.cwd), ["kubeconfig"]);
 });
+
+Deno.test("store backup over TLS, as the admin who logs in with the sealed key", async () => {
+  await using place = await makePlace();
+  await using desk = await makePlace();
+  const { keys } = await makeOperator(desk);
+  const key = `${desk.cwd}/admin.pem`;
+  const { stdout } = await done(runBinary(desk, ["admin", "keygen", "--out", key]));
+  const flags = ["--admin-key", stdout.trim(), "--recovery-key", `${keys}/recovery.pub`];
+  await using master = await startMaster(place, flags, { NAUTILUS_TLS_LISTEN: "127.0.0.1:0" });
+  const kubeconfig = await Deno.readTextFile(`${place.data}/admin.kubeconfig`);
+  const ca = /certificate-authority-data: (\S+)/.exec(kubeconfig)?.[1];
+  assert(ca !== undefined, kubeconfig);
+  await Deno.writeTextFile(`${desk.cwd}/ca.pem`, atob(ca));
+  const url = `https://${master.endpoints["tls_listen"]}`;
+  const out = `${desk.cwd}/store.backup`;
+  const backup = (...trust: string[]) =>
+    runBinary(desk, ["store", "backup", "--out", out, "--master", url, "--key", key, ...trust]);
+  assertStringIncludes((await done(backup(), 2)).stderr, "no certificate is believed");
+  const wrong = await done(backup("--spki", "00".repeat(32)), 1);
+  assertStringIncludes(wrong.stderr, "not with the pinned one");
+  const taken = await done(backup("--ca", `${desk.cwd}/ca.pem`));
+  assertStringIncludes(taken.stderr, "opens            with a recovery key");
+  assert((await Deno.stat(out)).size > 1_000);
+});
