@@ -79,12 +79,14 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
     delivery: ChainDelivery,
     effect: Effect,
     begunMs: number,
+    skip: boolean,
   ): Promise<"lost" | "duplicate" | { revision: number; result: EventResult }> {
     const key = resultKey(delivery);
     // Written before the revision is known; nothing in it needs the real one.
     const result = effect.result(store.revision("k8s") + 1);
     const nowMs = clock();
-    const outbox = options.writeBack === true
+    // Of what may have been executed before, nothing is said on chain.
+    const outbox = options.writeBack === true && !skip
       ? putOutbox(delivery, result, nowMs - begunMs, nowMs)
       : [];
     const response = await store.txn({
@@ -139,14 +141,14 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
     let effect = await intent.plan();
     let done: Awaited<ReturnType<typeof commit>>;
     try {
-      const committed = commit(delivery, effect, begunMs);
+      const committed = commit(delivery, effect, begunMs, skip);
       place.submitted();
       done = await committed;
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== "too_large") throw error;
       await place.allBefore;
       effect = tooLarge(effect);
-      done = await commit(delivery, effect, begunMs);
+      done = await commit(delivery, effect, begunMs, skip);
     }
     if (done === "lost") return done;
     if (done === "duplicate") {

@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import type { ChainEvent, K8sRequestFromChain } from "../sui/chain_event.ts";
 import type { ChainDelivery } from "../sui/events.ts";
 import { createChainExecutor } from "./chain_executor.ts";
+import { abandon, oldest } from "./result_outbox.ts";
 import { REQUESTER, SEAL_TOKEN, type TestApi, testApi, TOKEN_ID } from "../tests/fakes/api.ts";
 
 const GRANT = {
@@ -123,6 +124,34 @@ Deno.test("results() finds what became of a request by its id, every time it was
   assertEquals(results.map(({ result }) => result.code), [201, 409]);
   assertMatch(results[0]?.event ?? "", /^digest\d+\/0$/);
   assertEquals(results[0]?.checkpoint, "7");
+});
+
+Deno.test("results wait to be written back where that is on, but not of what is passed over", async () => {
+  await using api = await testApi({ grants: [GRANT] });
+  const { store, k8s, workers } = api;
+  const log = getLogger(["test"]);
+  const executor = createChainExecutor({
+    store,
+    k8s,
+    workers,
+    clock: Date.now,
+    log,
+    writeBack: true,
+  });
+  const first = delivery(request({ requestId: "executed" }), undefined);
+  const second = delivery(request({ requestId: "skipped" }), first.cursor);
+  const third = delivery(request({ requestId: undefined, name: "other" }), second.cursor);
+  await executor.apply(first);
+  await executor.apply(second, true);
+  await executor.apply(third);
+  const { entry, count } = await oldest(store);
+  assertEquals([count, entry?.result.requestId, entry?.result.success], [1, "executed", true]);
+  const states = async (id: string) =>
+    (await executor.results(id)).map(({ writeBack }) => writeBack);
+  assertEquals([await states("executed"), await states("skipped")], [["waiting"], ["off"]]);
+  assert(entry !== undefined);
+  await abandon(store, entry);
+  assertEquals(await states("executed"), ["given_up"]);
 });
 
 Deno.test("forget() lets go of results that are too old or too many; events stay applied", async () => {
