@@ -20,7 +20,7 @@ import type { RotationStatus } from "./types.ts";
 import type { Writer } from "./writer.ts";
 
 /** What one append seals anew at most, but for a single record that is larger: while others write… */
-const BATCH_BYTES = 128 * 1024;
+const BATCH_BYTES = 64 * 1024;
 /** …and where nobody does: whoever comes then waits for one such append. */
 const ALONE_BYTES = 1024 * 1024;
 /** One record for so many bytes of a batch at most. */
@@ -107,6 +107,7 @@ export class Rotation {
     this.#startedAt = pacer.now();
     this.#phase = "starting";
     this.#total = this.#done = this.#bytes = 0;
+    this.#batchBytes = BATCH_BYTES;
     this.#running = this.#steps(begin).catch((error) => writer.fail(error)).finally(() => {
       this.#phase = "idle";
       this.#running = undefined;

@@ -277,6 +277,7 @@ class HeldLog {
       tags: (from) => inner.tags(from),
       copy: () => inner.copy(),
       size: () => inner.size(),
+      reclaim: () => inner.reclaim(),
       [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
     };
   }
