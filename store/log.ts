@@ -95,7 +95,7 @@ export interface DurableLog extends AsyncDisposable {
   /** The records at these positions, undefined where there is none. Sees resolved appends. */
   read(positions: readonly number[]): Promise<(Bytes | undefined)[]>;
   /** Chunks of the index checkpoint, in chunk order. */
-  checkpoint(): AsyncIterable<{ readonly chunk: number; readonly bytes: Bytes }>;
+  checkpoint(): AsyncIterable<LogChunk>;
   /** Positions and the last 16 bytes (the tag) of every record from `from` on, without the rest. */
   tags(from: number): AsyncIterable<LogTags>;
   /**
@@ -106,6 +106,12 @@ export interface DurableLog extends AsyncDisposable {
   size(): Promise<LogSize>;
   /** Gives the medium back what is free, in small steps that let appends through. */
   reclaim(): Promise<void>;
+}
+
+/** One chunk of the index checkpoint. */
+export interface LogChunk {
+  readonly chunk: number;
+  readonly bytes: Bytes;
 }
 
 export interface LogTags {

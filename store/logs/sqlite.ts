@@ -4,6 +4,7 @@ import { StoreError } from "../errors.ts";
 import type {
   DurableLog,
   LogAppend,
+  LogChunk,
   LogCopyPart,
   LogPage,
   LogSize,
@@ -49,7 +50,7 @@ interface Channel {
   replay(from: number): Promise<LogPage>;
   tags(from: number): Promise<LogTags>;
   read(positions: readonly number[]): Promise<(Bytes | undefined)[]>;
-  checkpoint(from: number): Promise<{ readonly chunk: number; readonly bytes: Bytes } | undefined>;
+  checkpoint(from: number): Promise<LogChunk[]>;
   copy(copy: number): Promise<LogCopyPart>;
   endCopy(copy: number): Promise<void>;
   size(): Promise<LogSize>;
@@ -92,10 +93,10 @@ class SqliteLog implements DurableLog {
     return await this.#channel.read(positions);
   }
 
-  async *checkpoint(): AsyncIterable<{ readonly chunk: number; readonly bytes: Bytes }> {
+  async *checkpoint(): AsyncIterable<LogChunk> {
     this.#check();
-    const chunks = readAhead(0, (at) => this.#channel.checkpoint(at), (chunk) => chunk?.chunk);
-    for await (const chunk of chunks) if (chunk !== undefined) yield chunk;
+    const pages = readAhead(0, (at) => this.#channel.checkpoint(at), (page) => page.at(-1)?.chunk);
+    for await (const page of pages) yield* page;
   }
 
   async *copy(): AsyncIterable<LogCopyPart> {
@@ -185,7 +186,7 @@ class InlineChannel implements Channel {
   read(positions: readonly number[]): Promise<(Bytes | undefined)[]> {
     return this.#run(() => this.#engine.read(positions));
   }
-  checkpoint(from: number): Promise<{ readonly chunk: number; readonly bytes: Bytes } | undefined> {
+  checkpoint(from: number): Promise<LogChunk[]> {
     return this.#run(() => this.#engine.checkpoint(from));
   }
   copy(copy: number): Promise<LogCopyPart> {
@@ -268,8 +269,8 @@ class WorkerChannel implements Channel {
   read(positions: readonly number[]): Promise<(Bytes | undefined)[]> {
     return this.#call<(Bytes | undefined)[]>({ op: "read", positions });
   }
-  checkpoint(from: number): Promise<{ readonly chunk: number; readonly bytes: Bytes } | undefined> {
-    return this.#call<{ readonly chunk: number; readonly bytes: Bytes } | undefined>({
+  checkpoint(from: number): Promise<LogChunk[]> {
+    return this.#call<LogChunk[]>({
       op: "checkpoint",
       from,
     });

@@ -8,7 +8,15 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import type { Bytes } from "../../backends/mod.ts";
 import { StoreError } from "../errors.ts";
-import type { LogAppend, LogCopyPart, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
+import type {
+  LogAppend,
+  LogChunk,
+  LogCopyPart,
+  LogPage,
+  LogSize,
+  LogStart,
+  LogTags,
+} from "../log.ts";
 import { TAG_BYTES } from "../record.ts";
 import { Copies } from "./copies.ts";
 import {
@@ -27,7 +35,7 @@ import {
   type Statements,
   writtenBy,
 } from "./sqlite_statements.ts";
-import { readPage, readRecords } from "./sqlite_pages.ts";
+import { readChunks, readPage, readRecords } from "./sqlite_pages.ts";
 import { checkWal } from "./wal_check.ts";
 
 /**
@@ -161,16 +169,9 @@ export class SqliteEngine {
     });
   }
 
-  /** The first chunk of the index checkpoint from this number on. */
-  checkpoint(from: number): { readonly chunk: number; readonly bytes: Bytes } | undefined {
-    return this.#guard(() => {
-      const row = this.#readable()?.prepare(
-        "SELECT chunk, bytes FROM checkpoint WHERE chunk >= ? ORDER BY chunk LIMIT 1",
-      ).get(from);
-      return row === undefined
-        ? undefined
-        : { chunk: integer(row["chunk"]), bytes: blob(row["bytes"]) };
-    });
+  /** The next chunks of the index checkpoint from this number on; none at the end. */
+  checkpoint(from: number): LogChunk[] {
+    return this.#guard(() => readChunks(this.#readable(), from));
   }
 
   size(): LogSize {

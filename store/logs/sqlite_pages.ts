@@ -3,12 +3,14 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Bytes } from "../../backends/mod.ts";
 import { release } from "../bytes.ts";
 import { StoreError } from "../errors.ts";
-import { type LogPage, nothingToReplace } from "../log.ts";
+import { type LogChunk, type LogPage, nothingToReplace } from "../log.ts";
 import { blob, integer } from "./sqlite_file.ts";
 
 /** A page stops at this size. */
 const PAGE_BYTES = 1 << 20;
 const PAGE_RECORDS = 2048;
+/** Some 50 KiB each: one at a time, a large store's opening would mostly wait for the other thread. */
+const PAGE_CHUNKS = 16;
 
 interface Row {
   readonly position: number;
@@ -90,4 +92,12 @@ function pageOf(rows: readonly Row[]): LogPage {
     offset = end;
   }
   return { positions: Float64Array.from(rows, (row) => row.position), lengths, bytes };
+}
+
+/** The next chunks of the index checkpoint from this number on; none at the end. */
+export function readChunks(database: DatabaseSync | undefined, from: number): LogChunk[] {
+  const rows = database?.prepare(
+    "SELECT chunk, bytes FROM checkpoint WHERE chunk >= ? ORDER BY chunk LIMIT ?",
+  ).all(from, PAGE_CHUNKS) ?? [];
+  return rows.map((row) => ({ chunk: integer(row["chunk"]), bytes: blob(row["bytes"]) }));
 }

@@ -1,7 +1,15 @@
 /** What the log and its worker say to each other. Both ends are this program. */
 import type { Bytes } from "../../backends/mod.ts";
 import type { StoreErrorCode } from "../errors.ts";
-import type { LogAppend, LogCopyPart, LogPage, LogSize, LogStart, LogTags } from "../log.ts";
+import type {
+  LogAppend,
+  LogChunk,
+  LogCopyPart,
+  LogPage,
+  LogSize,
+  LogStart,
+  LogTags,
+} from "../log.ts";
 
 /** The `name` of the worker: what the program's entry dispatches on. */
 export const SQLITE_WORKER_NAME = "nautilus-sqlite-log";
@@ -28,7 +36,7 @@ export type SqliteResult =
   | LogSize
   | boolean
   | readonly (Bytes | undefined)[]
-  | { readonly chunk: number; readonly bytes: Bytes }
+  | readonly LogChunk[]
   | undefined;
 
 export interface SqliteRequest {

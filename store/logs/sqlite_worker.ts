@@ -81,7 +81,7 @@ function perform(engine: SqliteEngine, call: SqliteCall): SqliteResult {
 function transfers(result: SqliteResult): ArrayBuffer[] {
   if (typeof result !== "object") return [];
   const views: unknown[] = Array.isArray(result)
-    ? result
+    ? result.map((one: unknown) => one instanceof Object && "bytes" in one ? one.bytes : one)
     : "page" in result
     ? [result.page.bytes, result.changed.bytes]
     : Object.values(result);
