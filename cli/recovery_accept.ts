@@ -47,6 +47,7 @@ export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
           ),
           "new              identity, TLS, session and admin keys: every session and token has ended",
           "",
+          "Requests of the chain are held until `serve --replay-events=skip` or `=apply` says what to do.",
           "Start it with `nautilus serve`. Clients trust the new CA and workers the new identity only",
           "after they have appraised the new evidence.",
           "",
