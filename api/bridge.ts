@@ -3,7 +3,9 @@
  * ask for client certificates and send trailers; Deno.serve can do none of these.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Bytes } from "../backends/mod.ts";
+import type { ChunkSource, StreamChunk } from "./chunk_stream.ts";
 import type { DirectRoute, DirectRoutes } from "./direct.ts";
 import type { Holds } from "./holds.ts";
 import { type Connection, limitedBody } from "./http.ts";
@@ -127,7 +129,9 @@ async function serveByApp(
   let controller: AbortController | undefined;
   let gone = false;
   let held = false;
+  let source: ChunkSource | undefined;
   outgoing.once("close", () => {
+    source?.close();
     if (outgoing.writableFinished) return;
     gone = true;
     controller?.abort();
@@ -140,6 +144,10 @@ async function serveByApp(
       held = true;
     },
     readBody: (limit) => readBody(incoming, limit),
+    stream(chunks) {
+      source = chunks;
+      if (outgoing.destroyed) chunks.close();
+    },
     disconnected() {
       if (controller === undefined) {
         controller = new AbortController();
@@ -148,13 +156,17 @@ async function serveByApp(
       return controller.signal;
     },
   };
-  const response = await options.app.fetch(request, { connection });
-  if (held) {
-    // What else was sent on this connection goes with it.
-    response.headers.set("Connection", "close");
-    if (!await options.holds.wait(outgoing)) return;
+  try {
+    const response = await options.app.fetch(request, { connection });
+    if (held) {
+      // What else was sent on this connection goes with it.
+      response.headers.set("Connection", "close");
+      if (!await options.holds.wait(outgoing)) return;
+    }
+    await send(options, response, incoming, outgoing, source);
+  } finally {
+    source?.close();
   }
-  await send(options, response, incoming, outgoing);
 }
 
 function refuse(outgoing: ServerResponse, detail: string): void {
@@ -217,6 +229,7 @@ async function send(
   response: Response,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
+  source: ChunkSource | undefined,
 ): Promise<void> {
   const headers: Record<string, string> = {};
   response.headers.forEach((value, name) => {
@@ -232,6 +245,8 @@ async function send(
   if (streams) {
     outgoing.writeHead(response.status, headers);
     if (response.body !== null) await pump(options, response.body, outgoing);
+    else if (source !== undefined) await pumpChunks(options, source, outgoing);
+    else outgoing.end();
     return;
   }
   const body = new Uint8Array(await response.arrayBuffer());
@@ -262,7 +277,7 @@ async function pump(
       const { done, value } = await reader.read();
       if (done) break;
       if (outgoing.destroyed) return;
-      if (!outgoing.write(value)) await drained(outgoing, options.writeTimeoutMs);
+      if (!outgoing.write(value)) await drained(outgoing, outgoing, options.writeTimeoutMs);
     }
     outgoing.end();
   } catch (error) {
@@ -274,17 +289,55 @@ async function pump(
   }
 }
 
+/** As `pump`; the chunks go to the socket as they are, without a stream in between. */
+async function pumpChunks(
+  options: BridgeOptions,
+  source: ChunkSource,
+  outgoing: ServerResponse,
+): Promise<void> {
+  const stop = () => source.close();
+  options.streams.add(stop);
+  try {
+    outgoing.flushHeaders();
+    // node:http frames itself for a client of HTTP/1.0, which knows no chunks, and for an answer that
+    // waits behind another one on its connection.
+    const socket = outgoing.chunkedEncoding ? outgoing.socket : null;
+    const write = (chunk: StreamChunk) =>
+      socket === null ? outgoing.write(chunk.payload) : socket.write(chunk.framed);
+    const writable = socket ?? outgoing;
+    source.attach((chunk) => {
+      if (!writable.writableNeedDrain && !outgoing.destroyed) write(chunk);
+    });
+    for (;;) {
+      const chunk = await source.next();
+      if (chunk === undefined) break;
+      if (outgoing.destroyed) return;
+      if (!write(chunk)) await drained(writable, outgoing, options.writeTimeoutMs);
+    }
+    outgoing.end();
+  } catch (error) {
+    options.onError(error);
+    outgoing.destroy();
+  } finally {
+    options.streams.delete(stop);
+  }
+}
+
 /** Resolves when the client took what waits, or is gone; a client too slow is made to be gone. */
-function drained(outgoing: ServerResponse, timeoutMs: number): Promise<void> {
+function drained(
+  writable: ServerResponse | Socket,
+  outgoing: ServerResponse,
+  timeoutMs: number,
+): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(() => outgoing.destroy(), timeoutMs);
   const finish = () => {
     clearTimeout(timer);
-    outgoing.off("drain", finish);
+    writable.off("drain", finish);
     outgoing.off("close", finish);
     resolve();
   };
-  outgoing.once("drain", finish);
+  writable.once("drain", finish);
   outgoing.once("close", finish);
   return promise;
 }

@@ -1,6 +1,7 @@
 /** What the HTTP parts share: the context's variables and reading a body under a limit. */
 import type { Context } from "@hono/hono";
 import type { Bytes } from "../backends/mod.ts";
+import type { ChunkSource } from "./chunk_stream.ts";
 import type { DirectRequest } from "./direct.ts";
 import { ApiProblem } from "./problem.ts";
 
@@ -18,6 +19,11 @@ export interface Connection {
   readBody?(limit: number): Promise<Bytes | undefined>;
   /** The answer is a refusal of many: it may wait, and the connection ends with it. */
   hold?(): void;
+  /**
+   * Sends this after the head of the answer, which has no body then, and says it is chunked. Closes
+   * it where the answer becomes another one. Absent where only a ReadableStream can be sent.
+   */
+  stream?(source: ChunkSource): void;
   /** What went wrong with this request in the direct lane; the app answers it. */
   readonly failed?: Error;
 }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { bytes, commit, listing, openTestStore, put, text } from "../tests/fakes/test_store.ts";
 import { StoreError } from "./errors.ts";
 import type { DurableLog, LogAppend } from "./log.ts";
@@ -189,6 +189,33 @@ Deno.test("watch() tells changes from now on, from the past, and across both", a
   const both = take(past, 3);
   await commit(store, put("etcd", "b", "3"));
   assertEquals(shown(await both), [...expected, [5, "put b=3 was 2"]]);
+});
+
+Deno.test("watch() makes an event once for all who watch the key, whatever else they watch", async () => {
+  await using store = await openTestStore();
+  await commit(store, put("etcd", "a", "1"));
+  const watch = (rangeEnd?: string, prevKv = true) =>
+    take(
+      store.watch("etcd", {
+        key: bytes("a"),
+        ...(rangeEnd === undefined ? {} : { rangeEnd: bytes(rangeEnd) }),
+        prevKv,
+      }),
+      2,
+    );
+  const all = Promise.all([watch("c"), watch("c"), watch(), watch("c", false)]);
+  await commit(store, put("etcd", "a", "2"));
+  await commit(store, put("etcd", "b", "1"), put("etcd", "a", "3"));
+  const [first, second, single, bare] = await all;
+  const expected = [[3, "put a=2 was 1"], [4, "put b=1", "put a=3 was 2"]];
+  assertEquals(shown(first), expected);
+  assertEquals(shown(second), expected);
+  assertEquals(shown(single), [[3, "put a=2 was 1"], [4, "put a=3 was 2"]]);
+  assertEquals(shown(bare), [[3, "put a=2"], [4, "put b=1", "put a=3"]]);
+  for (const other of [second, single]) {
+    assertStrictEquals(other[0]?.events[0]?.kv, first[0]?.events[0]?.kv);
+    assertStrictEquals(other[1]?.events.at(-1)?.kv, first[1]?.events.at(-1)?.kv);
+  }
 });
 
 Deno.test("watch() lets a slow reader catch up from the history", async () => {

@@ -8,29 +8,23 @@ import type { Index } from "./index.ts";
 import type { Keyspace } from "./keyspace.ts";
 import { checkCount, type IndexRange, indexRange } from "./requests.ts";
 import type { KeyValue, WatchBatch, Watcher, WatchEvent, WatchRequest } from "./types.ts";
+import {
+  type LiveBatch,
+  type LiveEvent,
+  LiveRevision,
+  previousOf,
+  wholeAtHand,
+} from "./live_revision.ts";
 import { NO_SLOT } from "./versions.ts";
 
 /** A live queue longer than this gives way to reading the history. */
 const MAX_QUEUED_EVENTS = 4096;
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 
+const NO_VALUE: Bytes = new Uint8Array(0);
+
 /** Loads a value that is not in memory; undefined where the version went away. */
 export type LoadValue = (slot: number) => Promise<Bytes | undefined>;
-
-interface LiveEvent {
-  readonly type: "put" | "delete";
-  readonly kv: KeyValue;
-  /** NO_SLOT for none. Checked by its position when it is loaded. */
-  readonly previous: number;
-  readonly previousPosition: number;
-}
-
-interface LiveBatch {
-  readonly revision: number;
-  readonly events: readonly LiveEvent[];
-}
-
-const NO_VALUE: Bytes = new Uint8Array(0);
 
 export class WatchHub {
   readonly #index: Index;
@@ -94,6 +88,14 @@ export class WatchHub {
     const exact = this.#exact[keyspace.number]!;
     const ranges = this.#ranges[keyspace.number]!;
     if (exact.size === 0 && ranges.size === 0) return;
+    const live = new LiveRevision(this.#index, revision);
+    const [only] = slots;
+    if (slots.length === 1 && only !== undefined) {
+      const key = this.#index.versions.key(only);
+      for (const watcher of exact.get(key) ?? []) watcher.push(live, revision, slots);
+      for (const watcher of ranges) if (watcher.covers(key)) watcher.push(live, revision, slots);
+      return;
+    }
     const matched = new Map<StoreWatcher, number[]>();
     const match = (watcher: StoreWatcher, slot: number) => {
       const list = matched.get(watcher);
@@ -105,7 +107,7 @@ export class WatchHub {
       for (const watcher of exact.get(key) ?? []) match(watcher, slot);
       for (const watcher of ranges) if (watcher.covers(key)) match(watcher, slot);
     }
-    for (const [watcher, list] of matched) watcher.push(revision, list);
+    for (const [watcher, list] of matched) watcher.push(live, revision, list);
   }
 
   /** Every watcher ends with this error. */
@@ -173,22 +175,12 @@ class StoreWatcher implements Watcher {
     return key >= this.#range.start && (this.#range.end === undefined || key < this.#range.end);
   }
 
-  push(revision: number, slots: readonly number[]): void {
+  push(live: LiveRevision, revision: number, slots: readonly number[]): void {
     if (this.#closed || !this.#live || revision < this.#from) return;
-    const { versions } = this.#index;
-    const events = slots.map((slot): LiveEvent => {
-      const deleted = versions.deleted(slot);
-      const previous = this.#previousOf(slot);
-      return {
-        type: deleted ? "delete" : "put",
-        kv: this.#index.keyValue(slot, deleted ? NO_VALUE : this.#index.valueAtHand(slot)!),
-        previous,
-        previousPosition: previous === NO_SLOT ? -1 : versions.position(previous),
-      };
-    });
-    this.#queue.push({ revision, events });
-    this.#queuedEvents += events.length;
-    for (const event of events) this.#queuedBytes += event.kv.value.length;
+    const batch = live.batch(slots, this.#prevKv);
+    this.#queue.push(batch);
+    this.#queuedEvents += batch.events.length;
+    for (const event of batch.events) this.#queuedBytes += event.bytes;
     if (this.#queuedEvents > MAX_QUEUED_EVENTS || this.#queuedBytes > MAX_QUEUED_BYTES) {
       this.#overflow();
     }
@@ -214,35 +206,63 @@ class StoreWatcher implements Watcher {
     this.close();
   }
 
-  async *[Symbol.asyncIterator](): AsyncIterator<WatchBatch> {
+  /** One reader, one `next()` at a time. */
+  [Symbol.asyncIterator](): AsyncIterator<WatchBatch> {
+    return {
+      next: () => this.#next(),
+      return: () => {
+        this.close();
+        return Promise.resolve({ done: true, value: undefined });
+      },
+    };
+  }
+
+  /** Not a generator: each of its steps would be a turn of its own, for each of those who watch. */
+  async #next(): Promise<IteratorResult<WatchBatch>> {
     try {
       for (;;) {
-        if (this.#closed) return;
+        if (this.#closed) return { done: true, value: undefined };
         this.#busy = true;
-        const batch = await this.#take();
-        if (this.#closed) return;
+        const batch = this.#takeWhole() ?? await this.#take();
+        if (this.#closed) return { done: true, value: undefined };
         this.#busy = batch !== undefined;
         if (batch !== undefined) {
           this.#from = batch.revision + 1;
-          yield batch;
-          continue;
+          return { done: false, value: batch };
         }
         if (this.#failure !== undefined) throw this.#failure;
         await new Promise<void>((resolve) => this.#wake = resolve);
       }
-    } finally {
+    } catch (error) {
       this.close();
+      throw error;
     }
+  }
+
+  /** The next batch of the queue, where nothing must be loaded for it. */
+  #takeWhole(): WatchBatch | undefined {
+    const [batch] = this.#queue;
+    if (!this.#live || batch === undefined) return undefined;
+    const whole = wholeAtHand(this.#index, batch);
+    if (whole !== undefined) this.#shift();
+    return whole;
+  }
+
+  #shift(): LiveBatch | undefined {
+    const batch = this.#queue.shift();
+    if (batch === undefined) return undefined;
+    this.#queuedEvents -= batch.events.length;
+    for (const event of batch.events) this.#queuedBytes -= event.bytes;
+    return batch;
   }
 
   /** The next batch there is, from the queue or from the history. */
   async #take(): Promise<WatchBatch | undefined> {
     if (this.#live) {
-      const batch = this.#queue.shift();
+      const batch = this.#shift();
       if (batch === undefined) return undefined;
-      this.#queuedEvents -= batch.events.length;
-      for (const event of batch.events) this.#queuedBytes -= event.kv.value.length;
-      return { revision: batch.revision, events: await this.#materialize(batch.events) };
+      const events = await this.#materialize(batch.events);
+      return batch.whole ??= { revision: batch.revision, events };
     }
     for (;;) {
       this.#checkCompacted();
@@ -291,7 +311,7 @@ class StoreWatcher implements Watcher {
       if (versions.position(slot) !== positions[i]) return undefined;
       const deleted = versions.deleted(slot);
       const kv = this.#index.keyValue(slot, NO_VALUE);
-      const previous = this.#previousOf(slot);
+      const previous = this.#prevKv ? previousOf(versions, slot) : NO_SLOT;
       const previousPosition = previous === NO_SLOT ? -1 : versions.position(previous);
       const value = deleted ? NO_VALUE : this.#index.valueAtHand(slot) ?? await this.#load(slot);
       if (value === undefined) return undefined;
@@ -304,29 +324,13 @@ class StoreWatcher implements Watcher {
 
   async #materialize(events: readonly LiveEvent[]): Promise<WatchEvent[]> {
     const out: WatchEvent[] = [];
-    for (const { type, kv, previous, previousPosition } of events) {
-      const prevKv = previous === NO_SLOT
-        ? undefined
-        : await this.#previous(previous, previousPosition);
-      out.push(prevKv === undefined ? { type, kv } : { type, kv, prevKv });
-    }
+    for (const event of events) out.push(event.whole ??= await this.#whole(event));
     return out;
   }
 
-  /**
-   * The version that stood before the event's revision, as in etcd: a transaction may put a key and
-   * delete it again, and what it put in between is nobody's previous value.
-   */
-  #previousOf(slot: number): number {
-    const { versions } = this.#index;
-    if (!this.#prevKv) return NO_SLOT;
-    const revision = versions.modRevision(slot);
-    if (!versions.deleted(slot) && versions.createRevision(slot) === revision) return NO_SLOT;
-    let previous = versions.older(slot);
-    while (previous !== NO_SLOT && versions.modRevision(previous) === revision) {
-      previous = versions.older(previous);
-    }
-    return previous;
+  async #whole({ type, kv, previous, previousPosition }: LiveEvent): Promise<WatchEvent> {
+    const prevKv = await this.#previous(previous, previousPosition);
+    return prevKv === undefined ? { type, kv } : { type, kv, prevKv };
   }
 
   /** Undefined where there was none, it was a deletion, or it was compacted meanwhile. */

@@ -23,7 +23,7 @@ import { isAllowedByRoles } from "./rbac.ts";
 import { isScalable, planScale } from "./scale.ts";
 import { KindSchemas } from "./schema.ts";
 import { StatusError } from "./status.ts";
-import { type K8sWatch, openWatch, type SharedObjects, type WatchOptions } from "./watch.ts";
+import { createSharedObjects, type K8sWatch, openWatch, type WatchOptions } from "./watch.ts";
 
 export interface K8sServiceOptions {
   readonly store: Store;
@@ -75,7 +75,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
   const table = options.table ?? createResourceTable();
   const kinds = new Kinds(store, table);
   const schemas = new KindSchemas();
-  const shared: SharedObjects = new WeakMap();
+  const shared = createSharedObjects();
   const sources = { clock: options.clock, random: options.random };
 
   async function resource(

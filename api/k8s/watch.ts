@@ -29,7 +29,15 @@ export interface K8sWatch {
 }
 
 /** One object per key-value, shared by all watchers of it: what is encoded once is encoded for all. */
-export type SharedObjects = WeakMap<KeyValue, StoredObject>;
+export interface SharedObjects {
+  readonly current: WeakMap<KeyValue, StoredObject>;
+  /** What was before the key-value, under its revision. */
+  readonly last: WeakMap<KeyValue, StoredObject>;
+}
+
+export function createSharedObjects(): SharedObjects {
+  return { current: new WeakMap(), last: new WeakMap() };
+}
 
 /**
  * Without a resource version (or with "0") the watch begins with what exists, as ADDED; with one it
@@ -72,38 +80,54 @@ export async function openWatch(
     throw error;
   }
   let reached = from;
-  async function* events(): AsyncGenerator<readonly K8sWatchEvent[]> {
-    if (initial.length > 0) yield initial.map((object) => ({ type: "ADDED", object }));
-    initial = [];
+  const batches = watcher[Symbol.asyncIterator]();
+  const end = { done: true, value: undefined } as const;
+  // Not a generator: each of its steps would be a turn of its own, for each of those who watch.
+  async function next(): Promise<IteratorResult<readonly K8sWatchEvent[]>> {
+    if (initial.length > 0) {
+      const added = initial.map((object) => ({ type: "ADDED", object }) as const);
+      initial = [];
+      return { done: false, value: added };
+    }
     try {
-      for await (const batch of watcher) {
+      for (;;) {
+        const { done, value: batch } = await batches.next();
+        if (done === true) return end;
         const out: K8sWatchEvent[] = [];
         for (const event of batch.events) {
           const translated = translate(shared, event, resource, predicate);
           if (translated !== undefined) out.push(translated);
         }
         reached = batch.revision;
-        if (out.length > 0) yield out;
+        if (out.length > 0) return { done: false, value: out };
       }
     } catch (error) {
+      watcher.close();
       if (
         error instanceof StoreError &&
         (error.code === "compacted" || error.code === "watch_overflow")
       ) throw expired();
       throw error;
-    } finally {
-      watcher.close();
     }
   }
-  return { resource, events: events(), revision: () => reached, close: () => watcher.close() };
+  const events: AsyncIterable<readonly K8sWatchEvent[]> = {
+    [Symbol.asyncIterator]: () => ({
+      next,
+      return: () => {
+        watcher.close();
+        return Promise.resolve(end);
+      },
+    }),
+  };
+  return { resource, events, revision: () => reached, close: () => watcher.close() };
 }
 
 function stored(shared: SharedObjects, resource: ResourceDefinition, kv: KeyValue): StoredObject {
-  let object = shared.get(kv);
+  let object = shared.current.get(kv);
   // Two versions of one kind share the bytes, not the object.
   if (object === undefined || object.resource !== resource) {
     object = StoredObject.of(resource, kv);
-    shared.set(kv, object);
+    shared.current.set(kv, object);
   }
   return object;
 }
@@ -119,15 +143,25 @@ function translate(
   const was = prevKv !== undefined &&
     (predicate === undefined || predicate(StoredObject.of(resource, prevKv).parse()));
   if (event.type === "delete") {
-    return was ? { type: "DELETED", object: last(event, resource) } : undefined;
+    return was ? { type: "DELETED", object: last(shared, event, resource) } : undefined;
   }
   const object = stored(shared, resource, kv);
   const is = predicate === undefined || predicate(object.parse());
   if (is) return { type: was ? "MODIFIED" : "ADDED", object };
-  return was ? { type: "DELETED", object: last(event, resource) } : undefined;
+  return was ? { type: "DELETED", object: last(shared, event, resource) } : undefined;
 }
 
 /** The last state that was selected, under the revision that took it away. */
-function last({ kv, prevKv }: WatchEvent, resource: ResourceDefinition): StoredObject {
-  return StoredObject.read(resource, decodeKey(kv.key), kv.modRevision, (prevKv ?? kv).value);
+function last(
+  shared: SharedObjects,
+  { kv, prevKv }: WatchEvent,
+  resource: ResourceDefinition,
+): StoredObject {
+  let object = shared.last.get(kv);
+  if (object === undefined || object.resource !== resource) {
+    const { value } = prevKv ?? kv;
+    object = StoredObject.read(resource, decodeKey(kv.key), kv.modRevision, value);
+    shared.last.set(kv, object);
+  }
+  return object;
 }

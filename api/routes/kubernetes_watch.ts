@@ -1,4 +1,6 @@
 /** Watches over HTTP: one JSON document a line, bookmarks, an end in time. */
+import type { Bytes } from "../../backends/mod.ts";
+import { type ChunkSource, readableOf, StreamChunk } from "../chunk_stream.ts";
 import type { ApiDeps } from "../deps.ts";
 import type { ApiContext } from "../http.ts";
 import type { StoredObject } from "../k8s/objects.ts";
@@ -22,8 +24,13 @@ export const DEFAULT_WATCH_SECONDS = 30 * 60;
 /** How often a bookmark says how far a silent watch has come. */
 const BOOKMARK_INTERVAL_MS = 60_000;
 
+/** Events as they are sent, by type and form: an object is told in the same bytes to all. */
+type SharedLines = WeakMap<StoredObject, Map<string, StreamChunk>>;
+
 /** Open watches of one app; beyond the limit there is 429. */
 export class WatchGate {
+  /** What they share. */
+  readonly lines: SharedLines = new WeakMap();
   #open = 0;
   readonly #most: number;
 
@@ -73,7 +80,7 @@ export async function streamWatch(
     leave();
     throw error;
   }
-  const encode = encoder(watch, answer, deps.clock);
+  const encode = encoder(watch, answer, gate.lines, deps.clock);
   let over = false;
   const finish = () => {
     if (over) return;
@@ -86,55 +93,55 @@ export async function streamWatch(
   };
   const stopListening = answer.until?.(() => watch.close());
   const deadline = setTimeout(() => watch.close(), answer.timeoutSeconds * 1000);
-  let push: ((bytes: Uint8Array<ArrayBuffer>) => void) | undefined;
+  let push: ((chunk: StreamChunk) => void) | undefined;
   const ticker = answer.bookmarks
-    ? setInterval(() => push?.(encode.bookmark()), BOOKMARK_INTERVAL_MS)
+    ? setInterval(() => {
+      if (!over) push?.(encode.bookmark());
+    }, BOOKMARK_INTERVAL_MS)
     : undefined;
   const events = watch.events[Symbol.asyncIterator]();
-  const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
-    start(controller) {
-      push = (bytes) => {
-        if (!over && (controller.desiredSize ?? 0) > 0) controller.enqueue(bytes);
-      };
+  const source: ChunkSource = {
+    attach(to) {
+      push = to;
     },
-    async pull(controller) {
+    async next() {
+      if (over) return undefined;
       try {
         const { done, value } = await events.next();
-        if (over) return;
-        if (done === true) {
-          if (answer.bookmarks) controller.enqueue(encode.bookmark());
-          finish();
-          controller.close();
-        } else {
-          controller.enqueue(encode.events(value));
-        }
-      } catch (error) {
-        if (over) return;
-        controller.enqueue(encode.failure(error));
+        if (over) return undefined;
+        if (done !== true) return encode.events(value);
         finish();
-        controller.close();
+        return answer.bookmarks ? encode.bookmark() : undefined;
+      } catch (error) {
+        if (over) return undefined;
+        finish();
+        return encode.failure(error);
       }
     },
-    cancel: finish,
-  });
-  c.env?.connection?.disconnected().addEventListener("abort", finish, { once: true });
-  return c.body(stream, 200, {
-    "Content-Type": "application/json",
-    "Transfer-Encoding": "chunked",
-  });
+    close: finish,
+  };
+  const headers = { "Content-Type": "application/json", "Transfer-Encoding": "chunked" };
+  const connection = c.env?.connection;
+  if (connection?.stream !== undefined) {
+    connection.stream(source);
+    return c.body(null, 200, headers);
+  }
+  connection?.disconnected().addEventListener("abort", finish, { once: true });
+  return c.body(readableOf(source), 200, headers);
 }
 
-function encoder(watch: K8sWatch, answer: WatchAnswer, clock: () => number) {
+const text = new TextEncoder();
+const LINE_TAIL = text.encode("}\n");
+
+function encoder(
+  watch: K8sWatch,
+  answer: WatchAnswer,
+  shared: SharedLines,
+  clock: () => number,
+) {
   const { resource } = watch;
-  const text = new TextEncoder();
-  const line = (type: string, json: Uint8Array<ArrayBuffer>) => {
-    const head = text.encode(`{"type":"${type}","object":`);
-    const out = new Uint8Array(head.length + json.length + 2);
-    out.set(head, 0);
-    out.set(json, head.length);
-    out.set([0x7d, 0x0a], head.length + json.length);
-    return out;
-  };
+  const line = (type: string, json: Bytes) =>
+    new StreamChunk([text.encode(`{"type":"${type}","object":`), json, LINE_TAIL]);
   const document = (value: unknown) => text.encode(JSON.stringify(value));
   const { form } = answer;
   const table = (items: readonly StoredObject[], metadata: Record<string, unknown>) =>
@@ -149,20 +156,22 @@ function encoder(watch: K8sWatch, answer: WatchAnswer, clock: () => number) {
         return document(metadataOf(item));
     }
   };
+  const formKey = form.kind === "table" ? `table ${form.include}` : form.kind;
+  const lineOf = ({ type, object: item }: K8sWatchEvent): StreamChunk => {
+    let lines = shared.get(item);
+    if (lines === undefined) shared.set(item, lines = new Map());
+    const key = `${type} ${formKey}`;
+    let made = lines.get(key);
+    if (made === undefined) lines.set(key, made = line(type, object(item)));
+    return made;
+  };
   return {
-    events(events: readonly K8sWatchEvent[]): Uint8Array<ArrayBuffer> {
-      const lines = events.map((event) => line(event.type, object(event.object)));
-      const [only] = lines;
-      if (lines.length === 1 && only !== undefined) return only;
-      const out = new Uint8Array(lines.reduce((sum, part) => sum + part.length, 0));
-      let offset = 0;
-      for (const part of lines) {
-        out.set(part, offset);
-        offset += part.length;
-      }
-      return out;
+    events(events: readonly K8sWatchEvent[]): StreamChunk {
+      const [only] = events;
+      if (events.length === 1 && only !== undefined) return lineOf(only);
+      return new StreamChunk(events.map((event) => lineOf(event).payload));
     },
-    bookmark(): Uint8Array<ArrayBuffer> {
+    bookmark(): StreamChunk {
       const metadata = { resourceVersion: String(watch.revision()), creationTimestamp: null };
       return line(
         "BOOKMARK",
@@ -175,7 +184,7 @@ function encoder(watch: K8sWatch, answer: WatchAnswer, clock: () => number) {
         ),
       );
     },
-    failure(error: unknown): Uint8Array<ArrayBuffer> {
+    failure(error: unknown): StreamChunk {
       const status = error instanceof StatusError
         ? error
         : new StatusError("InternalError", "the watch failed");
