@@ -58,6 +58,8 @@ export interface Config {
   readonly minimumStakeMist: bigint;
   /** Files; what stands in them is sealed. */
   readonly policies: readonly string[];
+  /** A file; what stands in it is sealed. Undefined: no evidence is asked of workers. */
+  readonly workerPolicy: string | undefined;
   readonly legacyBearerTokens: boolean;
   /** Base64 SPKI of an Ed25519 key; undefined: none was given. */
   readonly adminKey: string | undefined;
@@ -274,6 +276,7 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     acceptZkLogin: false,
     minimumStakeMist: 1_000_000_000n,
     policies: [],
+    workerPolicy: undefined,
     legacyBearerTokens: false,
     adminKey: undefined,
     grants: [],

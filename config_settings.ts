@@ -216,6 +216,13 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     parse: paths,
   },
   {
+    field: "workerPolicy",
+    env: "NAUTILUS_WORKER_POLICY",
+    help:
+      "appraisal policy that a worker's own TEE evidence must meet to be admitted (file; sealed)",
+    parse: text,
+  },
+  {
     field: "legacyBearerTokens",
     env: "NAUTILUS_LEGACY_BEARER_TOKENS",
     isSwitch: true,

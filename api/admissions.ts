@@ -11,11 +11,20 @@ import {
   createAdmission,
   type MasterFacts,
 } from "../sui/admission.ts";
-import type { SealTokenClaims, SealTokenValidator } from "../sui/seal_token.ts";
+import type { SealTokenValidator } from "../sui/seal_token.ts";
 import type { ZkLoginVerifier } from "../sui/wallet_signature.ts";
 import { askChain, sealTokenRefused } from "./admission.ts";
 import type { Clock } from "./deps.ts";
 import { ApiProblem } from "./problem.ts";
+import {
+  evidenceMissing,
+  evidenceNotAsked,
+  evidenceRefused,
+  type ProvenClaims,
+  type WorkerAppraisal,
+  type WorkerAppraiser,
+  type WorkerEvidence,
+} from "./worker_evidence.ts";
 import type { Registration, Workers } from "./workers.ts";
 
 /** Why nobody can be admitted by proof: for the caller, with what the operator can do. */
@@ -35,6 +44,8 @@ export interface AdmissionsOptions {
   /** Absent: zkLogin wallets are refused. */
   readonly zkLogin?: ZkLoginVerifier | undefined;
   readonly workers: Workers;
+  /** Where evidence of the worker's own TEE is demanded; the same that the workers have. */
+  readonly appraiser?: WorkerAppraiser | undefined;
   readonly clock: Clock;
   readonly random: (length: number) => Bytes;
   /** Proofs that are judged at a time; beyond it 503. Default 512. */
@@ -44,10 +55,12 @@ export interface AdmissionsOptions {
 }
 
 export interface Admissions {
+  /** Whether workers must present evidence of their own TEE. */
+  readonly demandsEvidence: boolean;
   /** @throws {ApiProblem} 400 for what cannot be a node or an address, 503 before the chain answered */
   challenge(nodeId: string, address: string): AdmissionChallenge;
   /** @throws {ApiProblem} the refusal */
-  register(proof: AdmissionProof): Promise<Registration>;
+  register(proof: AdmissionProof, evidence?: WorkerEvidence): Promise<Registration>;
 }
 
 /** Refusals of the proof itself. What the chain says of the token is told as everywhere else. */
@@ -67,7 +80,7 @@ const PROOF_REFUSALS = {
 type ProofRefusal = keyof typeof PROOF_REFUSALS;
 
 export function createAdmissions(options: AdmissionsOptions): Admissions {
-  const { facts, chainId, validator, workers, clock, random } = options;
+  const { facts, chainId, validator, workers, appraiser, clock, random } = options;
   const { maxInFlight = 512 } = options;
   const bootKey = random(32);
   let open: { readonly chainId: string; readonly admission: Admission } | undefined;
@@ -100,14 +113,28 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     return open.admission;
   };
 
-  const decide = async (proof: AdmissionProof): Promise<SealTokenClaims> => {
-    const decision = await askChain(() => current().admit(proof));
-    if (decision.admitted) return decision.token;
+  /** Signatures, then the chain, then the evidence: who holds no token has nothing appraised. */
+  const decide = async (
+    proof: AdmissionProof,
+    presented: WorkerEvidence | undefined,
+  ): Promise<ProvenClaims> => {
+    let evidence: WorkerAppraisal | undefined;
+    const inspect = async (reportData: Bytes): Promise<string | undefined> => {
+      if (appraiser === undefined || presented === undefined) return undefined;
+      const answer = await appraiser.appraise(presented, reportData);
+      if (!answer.accepted) return answer.reason;
+      evidence = answer.appraisal;
+      return undefined;
+    };
+    const decision = await askChain(() => current().admit(proof, undefined, inspect));
+    if (decision.admitted) return { ...decision.token, evidence };
+    if (decision.code === "worker_evidence_refused") throw evidenceRefused(decision.reason);
     if (isProofRefusal(decision.code)) throw proofRefused(decision.code, decision.reason);
     throw sealTokenRefused(decision.code, decision.reason);
   };
 
   return {
+    demandsEvidence: appraiser !== undefined,
     challenge(nodeId, address) {
       const challenge = current().challenge(nodeId, address);
       if (challenge === undefined) {
@@ -115,7 +142,9 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
       }
       return challenge;
     },
-    async register(proof) {
+    async register(proof, evidence) {
+      if (appraiser !== undefined && evidence === undefined) throw evidenceMissing();
+      if (appraiser === undefined && evidence !== undefined) throw evidenceNotAsked();
       if (inFlight >= maxInFlight) {
         throw new ApiProblem(503, "busy", "too many proofs are judged now; try again", {
           retryAfterSeconds: 1,
@@ -127,7 +156,7 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
           nodeId: proof.nodeId,
           tokenId: proof.tokenId,
           nodeKey: proof.nodeKey,
-          claims: () => decide(proof),
+          claims: () => decide(proof, evidence),
         });
       } finally {
         inFlight--;

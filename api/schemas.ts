@@ -9,11 +9,15 @@ const MAX_STRING = 256;
 /** Names of fields whose values never appear in an answer or a log. */
 const SECRET_FIELDS: ReadonlySet<string> = new Set(["seal_token"]);
 
+const anyBase64 = v.pipe(
+  v.string(),
+  v.regex(/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, "must be base64"),
+  v.transform((text) => Uint8Array.fromBase64(text)),
+);
+
 const base64 = (bytes: number) =>
   v.pipe(
-    v.string(),
-    v.regex(/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, "must be base64"),
-    v.transform((text) => Uint8Array.fromBase64(text)),
+    anyBase64,
     v.check((value) => value.length === bytes, `must be ${bytes} bytes in base64`),
   );
 
@@ -58,6 +62,20 @@ export const RegisterWorkerRequest = v.strictObject({
     /** Sui personal message signature, serialized; zkLogin's are long. */
     wallet_signature: v.pipe(v.string(), v.minLength(1), v.maxLength(8192)),
     node_signature: base64(64),
+    /** Of the worker's own TEE; only where the challenge asks for it. */
+    evidence: v.optional(v.strictObject({
+      tee_type: v.picklist(["SGX", "SEV", "TrustZone", "TDX", "NITRO", "SIMULATION"]),
+      data: anyBase64,
+      endorsements: v.optional(
+        v.pipe(
+          v.array(
+            v.strictObject({ type: v.pipe(v.string(), v.maxLength(64)), data: anyBase64 }),
+          ),
+          v.maxLength(64),
+        ),
+        [],
+      ),
+    })),
   })),
 });
 export type RegisterWorkerRequest = v.InferOutput<typeof RegisterWorkerRequest>;

@@ -5,6 +5,7 @@ import { ApiProblem } from "./problem.ts";
 import type { RevocationLog } from "./revocation_log.ts";
 import type { RegisterWorkerRequest } from "./schemas.ts";
 import { busy } from "./worker_entry.ts";
+import { evidenceMissing, type ProvenClaims, sessionEndMs } from "./worker_evidence.ts";
 import type { WorkerRecord } from "./worker_records.ts";
 import type { WorkerRoster } from "./worker_roster.ts";
 import { issueSession, MAX_ATTEMPTS, standing } from "./worker_session_issue.ts";
@@ -20,7 +21,7 @@ interface Entrant {
   readonly nodeId: string;
   /** `seal_0x…`. */
   readonly token: string;
-  claims(): Promise<SealTokenClaims>;
+  claims(): Promise<ProvenClaims>;
   again(): Promise<SealTokenClaims>;
   readonly proven?: NonNullable<WorkerRecord["admission"]>;
 }
@@ -34,16 +35,22 @@ export function createWorkerEntrance(
   /** Asks for the claims and makes a session of them. */
   async function enter(entrant: Entrant): Promise<Registration> {
     const { sessions, clock, sessionTtlMs, heartbeatTimeoutMs } = options;
-    const { nodeId, proven } = entrant;
+    const { nodeId } = entrant;
     const mark = revocations.mark();
     const claims = await entrant.claims();
+    const { evidence } = claims;
+    // Whoever comes by another way than the proof has shown none.
+    if (options.appraiser !== undefined && evidence === undefined) throw evidenceMissing();
+    const proven = entrant.proven === undefined || evidence === undefined
+      ? entrant.proven
+      : { ...entrant.proven, evidence };
     const tokenHash = sessions.hash(entrant.token);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const now = clock();
       const existing = roster.get(nodeId);
       const known = existing?.record.token_hash === tokenHash;
       if (existing !== undefined && !known && isLive(existing.record, now)) throw taken(nodeId);
-      const endsAtMs = Math.min(now + sessionTtlMs, claims.expiresAtMs);
+      const endsAtMs = sessionEndMs(now, sessionTtlMs, claims.expiresAtMs, evidence);
       const { token, session } = issueSession(options, {
         nodeId,
         nowMs: now,
@@ -74,6 +81,7 @@ export function createWorkerEntrance(
         sessionToken: token,
         sessionExpiresAtMs: session.expires_at_ms,
         heartbeatTimeoutMs,
+        evidence,
       };
     }
     throw busy(nodeId);
@@ -103,6 +111,7 @@ export function createWorkerEntrance(
     async register(request) {
       const { validator, clock } = options;
       const { node_id: nodeId, seal_token: token } = request;
+      if (options.appraiser !== undefined) throw evidenceMissing();
       const claims = () => admit(validator, { token, nodeId }, clock());
       const registration = await enter({ nodeId, token, claims, again: claims });
       roster.validated(nodeId, token);

@@ -48,6 +48,7 @@ export function factsOf(record: WorkerRecord, heartbeat: HeartbeatRecord | undef
     owner: record.owner,
     stakeStatus: record.stake_status,
     reason: record.refusal,
+    evidence: record.admission?.evidence,
     heartbeat: heartbeat === undefined ? undefined : {
       receivedAtMs: heartbeat.received_at_ms,
       memoryPercent: heartbeat.resource_usage.memory_percent,
@@ -95,6 +96,7 @@ export function view({ record, heartbeat }: Entry): WorkerView {
     stakeAmountMist: record.stake_amount,
     registeredAtMs: record.registered_at_ms,
     stateChangedAtMs: record.state_changed_at_ms,
+    evidence: record.admission?.evidence,
     lastHeartbeat: heartbeat,
   };
 }

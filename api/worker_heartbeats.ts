@@ -4,6 +4,7 @@ import type { SignedBeat } from "./beat_signature.ts";
 import { directVerifier } from "./node_key_verifier.ts";
 import { ApiProblem } from "./problem.ts";
 import type { HeartbeatRequest } from "./schemas.ts";
+import { sessionEndMs } from "./worker_evidence.ts";
 import { acceptBeat, busy, changeState, type Entry, unchanged } from "./worker_entry.ts";
 import {
   encodeRecord,
@@ -77,7 +78,8 @@ export function createWorkerHeartbeats(
       // Whatever happened to the worker while the chain was asked stands.
       if (record.admission?.id !== admission.id || record.session === undefined) return undefined;
       const now = clock();
-      const endsAtMs = Math.min(now + sessionTtlMs, claims.expiresAtMs);
+      const { evidence } = record.admission;
+      const endsAtMs = sessionEndMs(now, sessionTtlMs, claims.expiresAtMs, evidence);
       const { hash, expires_at_ms } = used;
       if (endsAtMs - expires_at_ms < 1_000) return undefined;
       const { token, session } = issueSession(options, {

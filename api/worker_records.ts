@@ -41,6 +41,18 @@ const workerRecord = v.strictObject({
     token_id: v.string(),
     /** Base64 SPKI of the key that signs heartbeats. */
     node_key: v.string(),
+    /** The appraisal of the worker's own TEE evidence, where one was demanded. */
+    evidence: v.optional(v.strictObject({
+      tee_type: v.picklist(["SGX", "SEV", "TrustZone", "TDX", "NITRO", "SIMULATION"]),
+      /** Hex. */
+      measurement: v.optional(v.string()),
+      policy_id: v.string(),
+      policy_digest: hash,
+      evidence_digest: hash,
+      appraised_at_ms: milliseconds,
+      /** When the first thing runs out that the appraisal relied on. */
+      expires_at_ms: v.optional(milliseconds),
+    })),
   })),
   session: v.optional(v.strictObject({
     ...oneSession,

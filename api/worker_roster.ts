@@ -6,6 +6,7 @@ import { decodeKey, prefixRange } from "./k8s/keys.ts";
 import { createTokenBucket } from "./middleware/token_bucket.ts";
 import { ApiProblem } from "./problem.ts";
 import { createSessionIndex, type SessionIndex, sessionsOf } from "./session_index.ts";
+import { isAppraised } from "./worker_evidence.ts";
 import { type Entry, factsOf, putWorker, unchanged } from "./worker_entry.ts";
 import {
   decodeHeartbeat,
@@ -45,7 +46,12 @@ export class WorkerRoster {
   async load(): Promise<void> {
     const { store } = this.options;
     const records = await store.range("system", prefixRange(WORKER_PREFIX));
-    for (const kv of records.kvs) this.remember(decodeWorker(kv.value), kv.modRevision);
+    for (const kv of records.kvs) {
+      const { session, ...rest } = decodeWorker(kv.value);
+      // What was let in before the operator demanded evidence, or by another policy, asks again.
+      const stands = session !== undefined && isAppraised(rest, this.options.appraiser);
+      this.remember(stands ? { ...rest, session } : rest, kv.modRevision);
+    }
     const heartbeats = await store.range("system", prefixRange(HEARTBEAT_PREFIX));
     for (const kv of heartbeats.kvs) {
       const entry = this.#entries.get(decodeKey(kv.key).slice(HEARTBEAT_PREFIX.length));

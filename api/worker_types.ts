@@ -1,13 +1,14 @@
 /** What the worker service is asked, what it answers, and what it needs. */
 import type { Compare, Operation, Store } from "../store/mod.ts";
 import type { Bytes } from "../backends/mod.ts";
-import type { SealTokenClaims, TokenDecision, TokenValidator } from "../sui/seal_token.ts";
+import type { TokenDecision, TokenValidator } from "../sui/seal_token.ts";
 import type { SignedBeat } from "./beat_signature.ts";
 import type { Clock, SessionTokens } from "./deps.ts";
 import type { NodeKeyVerifier } from "./node_key_verifier.ts";
 import type { NodeObjects } from "./k8s/node_objects.ts";
 import type { HeartbeatRequest, RegisterWorkerRequest } from "./schemas.ts";
 import type { SignedSessions } from "./signed_sessions.ts";
+import type { ProvenClaims, WorkerAppraisal, WorkerAppraiser } from "./worker_evidence.ts";
 import type { HeartbeatRecord, WorkerState } from "./worker_records.ts";
 
 export interface WorkersOptions {
@@ -23,6 +24,8 @@ export interface WorkersOptions {
     /** Reads the chain, whatever is remembered. Throws as the validator. */
     readToken(tokenId: string, nodeId: string): Promise<TokenDecision>;
   } | undefined;
+  /** Where evidence of the worker's TEE is demanded: no session stands without its appraisal. */
+  readonly appraiser?: WorkerAppraiser | undefined;
   /** Checks what node keys signed; absent: on this thread. */
   readonly verifier?: NodeKeyVerifier;
   /** Keeps a Kubernetes Node beside every worker. */
@@ -45,7 +48,7 @@ export interface ProvenEntrant {
   /** SPKI, Ed25519. */
   readonly nodeKey: Bytes;
   /** Decides; asks the chain. @throws {ApiProblem} the refusal */
-  claims(): Promise<SealTokenClaims>;
+  claims(): Promise<ProvenClaims>;
 }
 
 export interface Acknowledgement {
@@ -61,6 +64,8 @@ export interface Registration {
   readonly sessionToken: string;
   readonly sessionExpiresAtMs: number;
   readonly heartbeatTimeoutMs: number;
+  /** Undefined where none is demanded. */
+  readonly evidence?: WorkerAppraisal | undefined;
 }
 
 /** What others may know of a worker: no hashes. */
@@ -72,6 +77,8 @@ export interface WorkerView {
   readonly stakeAmountMist: string;
   readonly registeredAtMs: number;
   readonly stateChangedAtMs: number;
+  /** Undefined where none was demanded. */
+  readonly evidence: WorkerAppraisal | undefined;
   readonly lastHeartbeat: HeartbeatRecord | undefined;
 }
 

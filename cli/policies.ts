@@ -17,7 +17,10 @@ export interface SealedPolicy {
  * Reads and checks the policies that the configuration names.
  * @throws {ConfigError} naming the file: unreadable, unusable, or an id that stands twice
  */
-export async function readPolicies(paths: readonly string[]): Promise<readonly SealedPolicy[]> {
+export async function readPolicies(
+  paths: readonly string[],
+  flag = "--policies",
+): Promise<readonly SealedPolicy[]> {
   if (paths.length === 0) return [];
   const { parsePolicy } = await import("../backends/policy/mod.ts");
   const policies: SealedPolicy[] = [];
@@ -30,7 +33,7 @@ export async function readPolicies(paths: readonly string[]): Promise<readonly S
       );
       policy = parsePolicy(text);
     } catch (cause) {
-      throw new ConfigError(`--policies: ${path}: ${(cause as Error).message}`, { cause });
+      throw new ConfigError(`${flag}: ${path}: ${(cause as Error).message}`, { cause });
     }
     if (policies.some(({ id }) => id === policy.id)) {
       throw new ConfigError(`--policies: ${path}: another policy has the id "${policy.id}" too`);

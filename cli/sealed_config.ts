@@ -11,6 +11,7 @@ import { formatTeePlugin } from "../config_values.ts";
 import { type Store, StoreError } from "../store/mod.ts";
 import { sealedUpstream } from "./k8s_upstream.ts";
 import { readPolicies } from "./policies.ts";
+import { readWorkerPolicy } from "./worker_policy.ts";
 import { reconcileRecoveryKeys } from "./recovery_keys.ts";
 
 const SCHEMA = v.strictObject({
@@ -38,6 +39,7 @@ const SCHEMA = v.strictObject({
   /** Fingerprints; the keys themselves stand in the key ring. */
   recoveryKey: v.optional(v.array(v.string()), []),
   policies: v.array(v.strictObject({ id: v.string(), text: v.string() })),
+  workerPolicy: v.optional(v.nullable(v.strictObject({ id: v.string(), text: v.string() })), null),
   grants: v.array(v.strictObject({
     address: v.string(),
     namespaces: v.array(v.string()),
@@ -74,6 +76,7 @@ export async function sealedPart(
     ...await sealedUpstream(config),
     recoveryKey: [...recoveryKey],
     policies: [...await readPolicies(config.policies)],
+    workerPolicy: await readWorkerPolicy(config.workerPolicy),
     grants: config.grants.map((grant) => ({
       address: grant.address,
       namespaces: [...grant.namespaces],

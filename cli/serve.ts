@@ -45,6 +45,7 @@ import { loadSettings, settingsHelp } from "./settings.ts";
 import { createSteps } from "./steps.ts";
 import { openTracer } from "./telemetry.ts";
 import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
+import { openWorkerAppraiser } from "./worker_policy.ts";
 import { openWriteBack } from "./write_back.ts";
 import type { Logger } from "@logtape/logtape";
 
@@ -133,9 +134,11 @@ async function runMaster(
     soon: setImmediate,
     cores: navigator.hardwareConcurrency,
   });
+  const appraiser = await openWorkerAppraiser(sealed, log, Date.now);
   const workers = await openWorkers({
     store,
     proof,
+    appraiser,
     verifier,
     nodes: k8s.nodes,
     clock: Date.now,
@@ -170,6 +173,7 @@ async function runMaster(
     validator: proof.validator,
     zkLogin: chain.zkLogin,
     workers,
+    appraiser,
     clock: Date.now,
     random: systemRandom,
   });

@@ -1,4 +1,5 @@
 /** `nautilus worker`: the worker's half of the protocol (docs/ADMISSION.md). */
+import { getLogger } from "@logtape/logtape";
 import { parseArgs } from "@std/cli/parse-args";
 import { createWebCryptoVerifier } from "../backends/signatures.ts";
 import { isCanonicalAddress } from "../sui/address.ts";
@@ -23,6 +24,7 @@ import { isFinal, type Joined, joinMaster, type JoinOptions } from "./worker_joi
 import { runWorker } from "./worker_run.ts";
 import { WorkerSession } from "./worker_session.ts";
 import { openWorkerFile, type WorkerFile } from "./worker_state.ts";
+import { openWorkerTee, type WorkerTee } from "./worker_tee.ts";
 
 const STRINGS = [
   "master",
@@ -35,6 +37,7 @@ const STRINGS = [
   "state",
   "chain-id",
   "cluster-id",
+  "tee-mode",
   "on-assign",
   "heartbeat-seconds",
 ] as const;
@@ -59,6 +62,8 @@ const USAGE = [
   "  --state FILE             node key, mode 0600; $HOME/.nautilus/worker.json otherwise",
   "  --chain-id BASE58        join on this chain only",
   "  --cluster-id HEX         join this cluster only",
+  "  --tee-mode MODE          the TEE to attest where the master demands evidence of it: auto (the",
+  "                           default), production, simulation; TEE_MODE and NAUTILUS_TEE_* as serve",
   "  --on-assign CMD          run for every assigned, changed or removed pod, JSON on its stdin",
   "  --heartbeat-seconds N    30 otherwise",
 ].join("\n");
@@ -76,10 +81,16 @@ export const worker: Command = {
     switch (action) {
       case "key":
         return showKey(io, await file());
-      case "join":
-        return await join(io, await prepare(io, strings), await file());
-      case "run":
-        return await run(io, strings, await prepare(io, strings), await file());
+      case "join": {
+        const prepared = await prepare(io, strings);
+        await using tee = teeOf(io, strings);
+        return await join(io, { ...prepared, attest: tee.attest }, await file());
+      }
+      case "run": {
+        const prepared = await prepare(io, strings);
+        await using tee = teeOf(io, strings);
+        return await run(io, strings, { ...prepared, attest: tee.attest }, await file());
+      }
       default:
         throw new UsageError(`unknown action "${action}"; valid are: key, join, run`);
     }
@@ -87,7 +98,20 @@ export const worker: Command = {
 };
 
 type Strings = Readonly<Record<string, string>>;
-type Prepared = Omit<JoinOptions, "nodeKey">;
+type Prepared = Omit<JoinOptions, "nodeKey" | "attest">;
+type Ready = Omit<JoinOptions, "nodeKey">;
+
+/** The simulation's device lies beside the state file. */
+function teeOf(io: CommandIo, strings: Strings): WorkerTee {
+  const state = strings["state"] ?? defaultState(io);
+  const slash = state.lastIndexOf("/");
+  return openWorkerTee({
+    io,
+    mode: strings["tee-mode"],
+    folder: slash < 0 ? "." : state.slice(0, slash) || "/",
+    log: getLogger(["nautilus"]),
+  });
+}
 
 function showKey(io: CommandIo, { nodeKey }: WorkerFile): ExitCode {
   io.stdout(
@@ -99,7 +123,7 @@ function showKey(io: CommandIo, { nodeKey }: WorkerFile): ExitCode {
   return EXIT.done;
 }
 
-async function join(io: CommandIo, options: Prepared, file: WorkerFile): Promise<ExitCode> {
+async function join(io: CommandIo, options: Ready, file: WorkerFile): Promise<ExitCode> {
   let joined: Joined;
   try {
     joined = await joinOnce(options, file);
@@ -121,7 +145,7 @@ async function join(io: CommandIo, options: Prepared, file: WorkerFile): Promise
 async function run(
   io: CommandIo,
   strings: Strings,
-  options: Prepared,
+  options: Ready,
   file: WorkerFile,
 ): Promise<ExitCode> {
   const heartbeatMs = seconds(strings["heartbeat-seconds"] ?? "30") * 1000;
@@ -148,7 +172,7 @@ async function run(
 }
 
 /** Joins; chain and cluster of the first time are those of every later time. */
-async function joinOnce(options: Prepared, file: WorkerFile): Promise<Joined> {
+async function joinOnce(options: Ready, file: WorkerFile): Promise<Joined> {
   const { href } = options.master;
   const known = file.master?.url === href ? file.master : undefined;
   const joined = await joinMaster({

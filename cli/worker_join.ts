@@ -1,6 +1,8 @@
 /** A worker's way in: the master appraised over a fresh nonce, then the proof, then a session. */
 import * as v from "valibot";
-import type { Bytes, Endorsement } from "../backends/mod.ts";
+import type { Bytes, Endorsement, Evidence, TeeType } from "../backends/mod.ts";
+import { evidenceToWire } from "../backends/attestation.ts";
+import { workerReportData } from "../sui/admission_message.ts";
 import { appraiseBundle, parseBundle } from "../backends/bundle.ts";
 import type { Policy } from "../backends/policy/mod.ts";
 import { resultText } from "../backends/result_json.ts";
@@ -36,9 +38,22 @@ export class JoinRefused extends Error {
   }
 }
 
+/** The master demands evidence of this worker's TEE, and there is none to give. */
+export class NoEvidence extends Error {
+  override readonly name = "NoEvidence";
+  readonly code = "no_evidence";
+}
+
 /** Whether asking again is in vain until somebody changes something. */
-export function isFinal(error: unknown): error is MasterRefused | JoinRefused {
-  return error instanceof MasterRefused || (error instanceof JoinRefused && error.final);
+export function isFinal(error: unknown): error is MasterRefused | NoEvidence | JoinRefused {
+  return error instanceof MasterRefused || error instanceof NoEvidence ||
+    (error instanceof JoinRefused && error.final);
+}
+
+/** Evidence of the TEE that this worker runs in. */
+export interface OwnEvidence {
+  readonly teeType: TeeType;
+  readonly evidence: Evidence;
 }
 
 export interface JoinOptions {
@@ -55,6 +70,11 @@ export interface JoinOptions {
   /** 32 hex. */
   readonly clusterId: string | undefined;
   readonly signatures: SignatureVerifier;
+  /**
+   * Evidence with these 64 bytes of report data; asked only where the master demands it.
+   * @throws {NoEvidence} saying why there is none
+   */
+  attest(reportData: Bytes): Promise<OwnEvidence>;
   fetchAttestation(node: URL, nonce: Bytes, timeoutMs: number): Promise<FetchedAttestation>;
   random(length: number): Bytes;
   now(): number;
@@ -88,6 +108,8 @@ const Challenge = v.object({
   tls_key: v.union([v.literal(""), base64]),
   issued_at_ms: milliseconds,
   expires_at_ms: milliseconds,
+  /** Absent: none is asked for. */
+  worker_evidence: v.optional(v.literal("required")),
 });
 const Registered = v.object({
   session_token: v.string(),
@@ -132,7 +154,7 @@ export async function appraiseMaster(options: JoinOptions): Promise<AppraisedMas
 export async function joinMaster(options: JoinOptions): Promise<Joined> {
   const { wallet, nodeKey, nodeId, tokenId } = options;
   const { link, ...appraised } = await appraiseMaster(options);
-  const challenge = decodeChallenge(
+  const { challenge, demandsEvidence } = decodeChallenge(
     await post(link, "/api/v1/admission/challenge", { node_id: nodeId, address: wallet.address }),
   );
   const facts: MasterFacts = {
@@ -152,6 +174,9 @@ export async function joinMaster(options: JoinOptions): Promise<Joined> {
     nodeKey,
     nowMs,
   });
+  const evidence = demandsEvidence
+    ? { evidence: evidenceJson(await options.attest(workerReportData(proof.message))) }
+    : {};
   const registered = v.parse(
     Registered,
     await post(link, "/api/v1/register-worker", {
@@ -164,6 +189,7 @@ export async function joinMaster(options: JoinOptions): Promise<Joined> {
         challenge: proof.challenge.toHex(),
         wallet_signature: proof.walletSignature,
         node_signature: proof.nodeSignature.toBase64(),
+        ...evidence,
       },
     }),
   );
@@ -200,9 +226,16 @@ export function refusalOf(answer: LinkAnswer): JoinRefused {
     : new JoinRefused("unknown", `the master answered ${answer.status}`, answer);
 }
 
-function decodeChallenge(body: unknown): AdmissionChallenge {
+function evidenceJson({ teeType, evidence }: OwnEvidence) {
+  const { data, endorsements } = evidenceToWire(evidence);
+  return { tee_type: teeType, data, endorsements };
+}
+
+function decodeChallenge(
+  body: unknown,
+): { readonly challenge: AdmissionChallenge; readonly demandsEvidence: boolean } {
   const given = v.parse(Challenge, body);
-  return {
+  const challenge: AdmissionChallenge = {
     challenge: Uint8Array.fromHex(given.challenge),
     nodeId: given.node_id,
     address: given.address,
@@ -214,4 +247,5 @@ function decodeChallenge(body: unknown): AdmissionChallenge {
     issuedAtMs: given.issued_at_ms,
     expiresAtMs: given.expires_at_ms,
   };
+  return { challenge, demandsEvidence: given.worker_evidence !== undefined };
 }

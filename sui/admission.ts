@@ -13,6 +13,7 @@ import {
   isNodeId,
   nodeKeyHash,
   nodeSignatureInput,
+  workerReportData,
 } from "./admission_message.ts";
 import { type ChallengeOptions, createChallenges } from "./challenge.ts";
 import type { SealTokenClaims, SealTokenValidator, TokenRefusalCode } from "./seal_token.ts";
@@ -68,8 +69,15 @@ export interface AdmissionProof {
   readonly nodeSignature: Bytes;
 }
 
+/**
+ * Judges what else a proof came with, over the 64 bytes of report data of this very message.
+ * @returns why not; undefined: nothing is wrong
+ */
+export type WorkerInspection = (reportData: Bytes) => Promise<string | undefined>;
+
 export type AdmissionRefusalCode =
   | TokenRefusalCode
+  | "worker_evidence_refused"
   | "malformed_proof"
   | "challenge_malformed"
   | "challenge_foreign"
@@ -95,9 +103,14 @@ export interface Admission {
   /**
    * A refusal is a value.
    *
+   * @param inspect asked once signatures and token are right, before the challenge is used up
    * @throws {LedgerUnavailable} when the chain cannot be asked; the challenge is still good then
    */
-  admit(proof: AdmissionProof, signal?: AbortSignal): Promise<AdmissionDecision>;
+  admit(
+    proof: AdmissionProof,
+    signal?: AbortSignal,
+    inspect?: WorkerInspection,
+  ): Promise<AdmissionDecision>;
   /** Used challenges remembered now. */
   readonly burned: number;
 }
@@ -110,6 +123,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
   const admit = async (
     proof: AdmissionProof,
     signal?: AbortSignal,
+    inspect?: WorkerInspection,
   ): Promise<AdmissionDecision> => {
     const shape = misshapen(proof);
     if (shape !== undefined) return refuse("malformed_proof", shape);
@@ -157,6 +171,8 @@ export function createAdmission(options: AdmissionOptions): Admission {
     if (token.nodeKeyHash !== nodeKeyHash(proof.nodeKey)) {
       return refuse("wrong_node_key", "the Seal token names another node key");
     }
+    const fault = await inspect?.(workerReportData(message));
+    if (fault !== undefined) return refuse("worker_evidence_refused", fault);
     // Last and at once: of two proofs over one challenge only one gets through.
     const burned = challenges.burn(proof.challenge, subject);
     if (burned === "full") {

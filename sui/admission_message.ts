@@ -41,6 +41,7 @@ const NODE_NAME = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])
 const DIGEST = /^[1-9A-HJ-NP-Za-km-z]{32,44}$/;
 /** Goes before the message when the node key signs it. */
 const NODE_SIGNATURE_DOMAIN = "nautilus-tee/admission-node/v1\n";
+const REPORT_DATA_DOMAIN = "nautilus-tee/worker-report-data/v1";
 
 /** Whether a node may be called so. */
 export function isNodeId(value: string): boolean {
@@ -86,6 +87,21 @@ export function admissionMessage(fields: AdmissionFields): Bytes {
     `expires-at-ms: ${fields.expiresAtMs}`,
   ];
   return new TextEncoder().encode(lines.join("\n") + "\n");
+}
+
+/**
+ * The 64 bytes of report data that a worker's own TEE evidence carries: SHA-512 over LP(domain) ‖
+ * LP(message), LP being the length as u32 big-endian, then the bytes. The message names challenge,
+ * node key, token and master, so evidence made for anything else has other report data.
+ */
+export function workerReportData(message: Uint8Array): Bytes {
+  const hash = createHash("sha512");
+  for (const part of [new TextEncoder().encode(REPORT_DATA_DOMAIN), message]) {
+    const length = new Uint8Array(4);
+    new DataView(length.buffer).setUint32(0, part.length);
+    hash.update(length).update(part);
+  }
+  return new Uint8Array(hash.digest());
 }
 
 /** What the node key signs: the domain line, then the message. */

@@ -29,6 +29,11 @@ export interface ProofOptions {
   readonly nowMs: number;
 }
 
+/** A proof, and the message that was signed: what evidence of the worker's TEE is made over. */
+export interface SignedProof extends AdmissionProof {
+  readonly message: Bytes;
+}
+
 /** The challenge is not one to sign: it speaks of another master, node or time. */
 export class ChallengeMismatch extends Error {
   override readonly name = "ChallengeMismatch";
@@ -44,7 +49,7 @@ const MAX_CLOCK_SKEW_MS = 300_000;
  *
  * @throws {ChallengeMismatch} naming what differs from what was appraised
  */
-export async function proveAdmission(options: ProofOptions): Promise<AdmissionProof> {
+export async function proveAdmission(options: ProofOptions): Promise<SignedProof> {
   const { challenge, appraised, nodeId, tokenId, wallet, nodeKey, nowMs } = options;
   same("chain id", challenge.chainId, appraised.chainId);
   same("cluster id", hex(challenge.clusterId), hex(appraised.clusterId));
@@ -77,6 +82,7 @@ export async function proveAdmission(options: ProofOptions): Promise<AdmissionPr
     expiresAtMs: challenge.expiresAtMs,
   });
   return {
+    message,
     nodeId,
     address: wallet.address,
     tokenId,

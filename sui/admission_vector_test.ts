@@ -4,7 +4,12 @@ import { Buffer } from "node:buffer";
 import { createPrivateKey, createPublicKey, sign } from "node:crypto";
 import { wallets } from "../tests/fakes/sui/wallets.ts";
 import { createAdmission, type MasterFacts } from "./admission.ts";
-import { admissionMessage, nodeKeyHash, nodeSignatureInput } from "./admission_message.ts";
+import {
+  admissionMessage,
+  nodeKeyHash,
+  nodeSignatureInput,
+  workerReportData,
+} from "./admission_message.ts";
 import { refuse } from "./token_reader.ts";
 import { verifyWalletSignature } from "./wallet_signature.ts";
 
@@ -73,6 +78,7 @@ async function vector() {
     node_key: node.spki.toBase64(),
     node_key_hash: nodeKeyHash(node.spki),
     node_signature: Uint8Array.from(sign(null, nodeSignatureInput(message), node.key)).toHex(),
+    worker_report_data: workerReportData(message).toHex(),
     wallet_signatures: signatures,
   };
 }

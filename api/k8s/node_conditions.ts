@@ -28,8 +28,18 @@ export interface NodeFacts {
   readonly stakeStatus: string;
   /** Why the state is `refused`, or `lost` though nobody was silent. */
   readonly reason: string | undefined;
+  /** The appraisal of the worker's own TEE evidence, where one was demanded. */
+  readonly evidence?: NodeEvidence | undefined;
   /** Undefined: none yet. */
   readonly heartbeat: NodeHeartbeat | undefined;
+}
+
+export interface NodeEvidence {
+  readonly tee_type: string;
+  /** Hex. */
+  readonly measurement?: string | undefined;
+  readonly policy_id: string;
+  readonly appraised_at_ms: number;
 }
 
 export type Condition = Readonly<Record<string, unknown>>;

@@ -33,6 +33,8 @@ export interface NodeObjects {
 /** Labels and annotations that are the master's to set. */
 const OWNER_ANNOTATION = "nautilus-tee.io/owner";
 const STAKE_ANNOTATION = "nautilus-tee.io/stake-status";
+/** JSON: tee_type, measurement, policy_id, appraised_at. */
+const EVIDENCE_ANNOTATION = "nautilus-tee.io/worker-evidence";
 
 const NOTHING: NodePlan = { compare: [], operations: [] };
 
@@ -136,7 +138,16 @@ function definition(table: ResourceTable, group: string, plural: string): Resour
   return resource;
 }
 
+function evidenceText({ evidence }: NodeFacts): string | undefined {
+  if (evidence === undefined) return undefined;
+  const { tee_type, measurement, policy_id, appraised_at_ms } = evidence;
+  const appraised_at = kubernetesTime(appraised_at_ms);
+  return JSON.stringify({ tee_type, measurement, policy_id, appraised_at });
+}
+
 function nodeOf(base: KubernetesObject, facts: NodeFacts, nowMs: number): KubernetesObject {
+  const { [EVIDENCE_ANNOTATION]: _, ...annotations } = base.metadata.annotations ?? {};
+  const evidence = evidenceText(facts);
   const status = isRecord(base["status"]) ? base["status"] : {};
   const { taints: before, ...spec } = isRecord(base["spec"]) ? base["spec"] : {};
   const conditions = conditionsOf(status["conditions"], facts, nowMs);
@@ -147,7 +158,8 @@ function nodeOf(base: KubernetesObject, facts: NodeFacts, nowMs: number): Kubern
     metadata: {
       ...base.metadata,
       annotations: {
-        ...base.metadata.annotations,
+        ...annotations,
+        ...(evidence === undefined ? {} : { [EVIDENCE_ANNOTATION]: evidence }),
         [OWNER_ANNOTATION]: facts.owner,
         [STAKE_ANNOTATION]: facts.stakeStatus,
       },

@@ -15,7 +15,11 @@ export function admissionRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
     requireJson(c);
     const request = decodeBody(AdmissionChallengeRequest, await readBody(c, deps.limits.bodyBytes));
     if (deps.admissions === undefined) throw notConfigured();
-    return c.json(challengeJson(deps.admissions.challenge(request.node_id, request.address)));
+    const { admissions } = deps;
+    return c.json({
+      ...challengeJson(admissions.challenge(request.node_id, request.address)),
+      ...(admissions.demandsEvidence ? { worker_evidence: "required" } : {}),
+    });
   });
   app.all(OWN_API_PATHS.admissionChallenge, methodNotAllowed("POST"));
 }

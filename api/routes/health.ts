@@ -67,6 +67,7 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
       "sealed-store",
       "attestation",
       ...(deps.admission === "configured" ? ["admission"] : []),
+      ...(deps.admissions?.demandsEvidence === true ? ["worker-appraisal"] : []),
       ...(chain.state === "disabled" || chain.state === "stopped" ? [] : ["chain-listener"]),
     ],
     sui_events: chain.state === "following" ? "connected" : chain.state,

@@ -25,13 +25,18 @@ import type { Registration } from "../workers.ts";
 import { notConfigured } from "./admission.ts";
 
 const TOKEN_HEADER = "x-seal-token";
+/** A quote with Intel's collateral has some 60 KB in base64. */
+const EVIDENCE_BODY_BYTES = 128 * 1024;
 
 export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
   const limit = createAddressLimit(deps.limits.registrations, deps.clock, "registrations");
   app.post(OWN_API_PATHS.registerWorker, async (c) => {
     limit(c);
     requireJson(c);
-    const request = decodeBody(RegisterWorkerRequest, await readBody(c, deps.limits.bodyBytes));
+    const most = deps.admissions?.demandsEvidence === true
+      ? EVIDENCE_BODY_BYTES
+      : deps.limits.bodyBytes;
+    const request = decodeBody(RegisterWorkerRequest, await readBody(c, most));
     const header = c.req.header(TOKEN_HEADER);
     if (header !== undefined && header !== request.seal_token) {
       throw new ApiProblem(400, "contradiction", "X-Seal-Token and seal_token differ", {
@@ -53,6 +58,7 @@ export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
       session_token: registration.sessionToken,
       session_expires_at: Math.floor(registration.sessionExpiresAtMs / 1000),
       heartbeat_timeout_seconds: Math.floor(registration.heartbeatTimeoutMs / 1000),
+      ...(registration.evidence === undefined ? {} : { worker_evidence: registration.evidence }),
     });
   });
   const heartbeat = heartbeatHandler(deps);
@@ -107,6 +113,7 @@ function register(deps: ApiDeps, request: RegisterWorkerRequest): Promise<Regist
       },
     );
   }
+  const { evidence } = proof;
   return deps.admissions.register({
     nodeId: request.node_id,
     address: proof.address,
@@ -115,7 +122,7 @@ function register(deps: ApiDeps, request: RegisterWorkerRequest): Promise<Regist
     challenge: Uint8Array.fromHex(proof.challenge),
     walletSignature: proof.wallet_signature,
     nodeSignature: proof.node_signature,
-  });
+  }, evidence === undefined ? undefined : { ...evidence, teeType: evidence.tee_type });
 }
 
 function sessionToken(token: string | undefined): string {

@@ -10,12 +10,13 @@ import { DEFAULT_LIMITS } from "../../api/deps.ts";
 import type { ApiEnv } from "../../api/http.ts";
 import { createSessionTokens } from "../../api/session_tokens.ts";
 import { createSignedSessions } from "../../api/signed_sessions.ts";
+import type { WorkerAppraiser } from "../../api/worker_evidence.ts";
 import { openWorkers, type Workers } from "../../api/workers.ts";
 import type { Bytes } from "../../backends/mod.ts";
 import type { Store } from "../../store/mod.ts";
 import type { AdmissionChallenge, AdmissionProof, MasterFacts } from "../../sui/admission.ts";
 import { nodeKeyHash } from "../../sui/admission_message.ts";
-import { proveAdmission } from "../../sui/admission_proof.ts";
+import { proveAdmission, type SignedProof } from "../../sui/admission_proof.ts";
 import { createChainListener } from "../../sui/events.ts";
 import { createSealTokenValidator, type SealTokenValidator } from "../../sui/seal_token.ts";
 import {
@@ -46,6 +47,8 @@ export interface ProtocolWorld extends AsyncDisposable {
   readonly chain: FakeChain;
   readonly gateway: FakeGateway;
   readonly ledger: MemoryLedger;
+  /** What is demanded of workers from the next restart on. */
+  appraiser: WorkerAppraiser | undefined;
   /** Settable: milliseconds. */
   readonly time: { now: number };
   /** Waits between what the chain said of a token and what is made of it. */
@@ -62,7 +65,7 @@ export interface ProtocolWorld extends AsyncDisposable {
   deliver(): Promise<void>;
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>;
   challenge(worker: ProtocolWorker): Promise<AdmissionChallenge>;
-  prove(worker: ProtocolWorker, challenge: AdmissionChallenge): Promise<AdmissionProof>;
+  prove(worker: ProtocolWorker, challenge: AdmissionChallenge): Promise<SignedProof>;
   /** The body of `register-worker`. */
   registration(proof: AdmissionProof): Record<string, unknown>;
   register(proof: AdmissionProof): Promise<Answer>;
@@ -104,7 +107,7 @@ export function heartbeatBody(nodeId: string): string {
 
 /** @param options `unlimited`: no rates, for benchmarks. */
 export async function protocolWorld(
-  options: { readonly unlimited?: boolean } = {},
+  options: { readonly unlimited?: boolean; readonly appraiser?: WorkerAppraiser } = {},
 ): Promise<ProtocolWorld> {
   const store = await memoryStore();
   const base = await testApi({ store });
@@ -121,8 +124,6 @@ export async function protocolWorld(
     tlsKey: newKey().spki,
   };
   const refusals: string[] = [];
-  let open = await start();
-
   async function start() {
     const secret = await store.secret("session-token");
     const real: SealTokenValidator = createSealTokenValidator({
@@ -140,6 +141,7 @@ export async function protocolWorld(
     };
     const workers = await openWorkers({
       store,
+      appraiser: world.appraiser,
       nodes: base.k8s.nodes,
       clock,
       sessions: createSessionTokens(secret, randomBytes),
@@ -164,6 +166,7 @@ export async function protocolWorld(
       chainId: () => facts.chainId,
       validator: { check },
       workers,
+      appraiser: world.appraiser,
       clock,
       random: randomBytes,
     });
@@ -186,6 +189,7 @@ export async function protocolWorld(
   }
 
   const world: ProtocolWorld = {
+    appraiser: options.appraiser,
     store,
     chain,
     gateway,
@@ -298,6 +302,7 @@ export async function protocolWorld(
     },
     [Symbol.asyncDispose]: () => base[Symbol.asyncDispose](),
   };
+  let open = await start();
   return world;
 }
 
