@@ -29,25 +29,44 @@ export function decodeJson(bytes: Uint8Array, maxDepth = MAX_JSON_DEPTH): unknow
   scan(text, maxDepth);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = MAY_LOSE_DIGITS.test(text) ? JSON.parse(text, exactNumber) : JSON.parse(text);
   } catch (cause) {
+    if (cause instanceof ApiProblem) throw cause;
     throw new ApiProblem(400, "invalid_json", "the body is not a JSON document", { cause });
   }
-  if (MAY_OVERFLOW.test(text)) requireFinite(value);
   return value;
 }
 
-/** What a number that does not fit looks like: three digits of exponent, or very many digits. */
-const MAY_OVERFLOW = /\d[eE]\+?\d{3}|\d{300}/;
+/** What a number that does not fit looks like: three digits of exponent, or many digits. */
+const MAY_LOSE_DIGITS = /\d[eE]\+?\d{3}|\d{16}/;
 
-/** JSON.parse reads `1e999` as infinity, which would be written as null. @throws {ApiProblem} 400 */
-function requireFinite(value: unknown): void {
-  if (typeof value === "number" && !Number.isFinite(value)) {
+/**
+ * Whether an integer as it is written is another one once it is read: …993 becomes …992. What a
+ * program writes for a double (the shortest digits that give it) stays what it is.
+ */
+export function losesDigits(source: string, value: number): boolean {
+  return /^-?\d{16,21}$/.test(source) && String(value) !== source;
+}
+
+/**
+ * A reviver: JSON.parse reads `1e999` as infinity, which would be written as null, and rounds
+ * integers. @throws {ApiProblem} 400
+ */
+function exactNumber(...[, value, context]: readonly unknown[]): unknown {
+  if (typeof value !== "number") return value;
+  if (!Number.isFinite(value)) {
     throw new ApiProblem(400, "invalid_json", "the body holds a number that is too large");
   }
-  if (typeof value !== "object" || value === null) return;
-  for (const item of Array.isArray(value) ? value : Object.values(value)) requireFinite(item);
+  // ECMAScript's JSON.parse source text access.
+  const source: unknown = Object(context).source;
+  if (typeof source === "string" && losesDigits(source, value)) {
+    throw new ApiProblem(400, "invalid_json", LOSES_DIGITS, { hint: "write it as a string" });
+  }
+  return value;
 }
+
+export const LOSES_DIGITS =
+  "the body holds an integer beyond 2^53 that would lose digits in this program";
 
 /** @throws {ApiProblem} 400 `invalid_utf8`, also for a byte order mark. */
 export function decodeUtf8(bytes: Uint8Array): string {

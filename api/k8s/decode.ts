@@ -1,6 +1,6 @@
 /** Bodies of Kubernetes requests: JSON or YAML, one document, plain data only. */
 import { isNode, isScalar, parseAllDocuments, visit } from "yaml";
-import { decodeJson, decodeUtf8, MAX_JSON_DEPTH } from "../json.ts";
+import { decodeJson, decodeUtf8, LOSES_DIGITS, losesDigits, MAX_JSON_DEPTH } from "../json.ts";
 import { ApiProblem } from "../problem.ts";
 import { StatusError } from "./status.ts";
 
@@ -83,6 +83,7 @@ function decodeYaml(bytes: Uint8Array): unknown {
       throw invalid("tags are not accepted");
     }
     requireUniqueKeys(document.contents);
+    requireExactNumbers(document.contents);
     value = document.toJS({ maxAliasCount: MAX_YAML_ALIASES });
   } catch (cause) {
     if (cause instanceof ApiProblem) throw cause;
@@ -106,6 +107,17 @@ function requireUniqueKeys(root: unknown): void {
           });
         }
         seen.add(name);
+      }
+    },
+  });
+}
+
+/** @throws {ApiProblem} 400 */
+function requireExactNumbers(root: unknown): void {
+  visit(isNode(root) ? root : null, {
+    Scalar(_key, { source, value }) {
+      if (typeof value === "number" && source !== undefined && losesDigits(source, value)) {
+        throw new ApiProblem(400, "invalid_yaml", LOSES_DIGITS, { hint: "write it as a string" });
       }
     },
   });

@@ -1,6 +1,8 @@
 /** The Kubernetes API as it is documented, where it is easy to be almost right. */
-import { assert, assertEquals, assertMatch, assertObjectMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertObjectMatch, assertThrows } from "@std/assert";
 import { ADMIN_TOKEN, type TestApi, testApi } from "../../tests/fakes/api.ts";
+import { ApiProblem } from "../problem.ts";
+import { decodeDocument } from "./decode.ts";
 
 const MAPS = "/api/v1/namespaces/default/configmaps";
 const DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments";
@@ -51,6 +53,18 @@ Deno.test("numbers that do not fit are refused, not stored as null", async () =>
     const refused = await ask(api, 400, "POST", MAPS, body);
     assertMatch(refused.message, /number that is too large/);
   }
+  for (const number of ["9007199254740993", "-18446744073709551615"]) {
+    const body = `{"metadata":{"name":"a"},"x":[${number}]}`;
+    assertMatch((await ask(api, 400, "POST", MAPS, body)).message, /lose digits/);
+    assertThrows(
+      () => decodeDocument(new TextEncoder().encode(`x: ${number}\n`), "yaml"),
+      ApiProblem,
+      "lose digits",
+    );
+  }
+  // These are the very doubles that a program writes for them.
+  const fits = `{"metadata":{"name":"b"},"x":[9007199254740994,1e17,12345678901234567890.5]}`;
+  assertObjectMatch(await ask(api, 201, "POST", MAPS, fits), { x: [9007199254740994] });
   const text = `{"metadata":{"name":"a"},"data":{"x":"1e999 ${"9".repeat(400)}"},"y":1e100}`;
   assertEquals((await ask(api, 201, "POST", MAPS, text)).y, 1e100);
 });
