@@ -73,6 +73,8 @@ export interface Config {
   readonly k8sApiCa: string | undefined;
   /** A file; what stands in it is sealed. */
   readonly k8sApiCredential: string | undefined;
+  /** Origin of the K3s server that workers join; undefined: no join tokens are made. */
+  readonly k3sServerUrl: string | undefined;
   /** Public key files; fingerprints are sealed. */
   readonly recoveryKey: readonly string[];
   /** The operator's word that the store may be lost with its TEE. */
@@ -284,6 +286,7 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     k8sApiEndpoint: undefined,
     k8sApiCa: undefined,
     k8sApiCredential: undefined,
+    k3sServerUrl: undefined,
     sealPolicy: "default",
     recoveryKey: [],
     noRecovery: false,

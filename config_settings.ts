@@ -269,6 +269,12 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     parse: text,
   },
   {
+    field: "k3sServerUrl",
+    env: "NAUTILUS_K3S_SERVER_URL",
+    help: "https://HOST:PORT of the K3s server that workers get join tokens for (sealed)",
+    parse: httpsOrigin,
+  },
+  {
     field: "sealPolicy",
     env: "NAUTILUS_SEAL_POLICY",
     help: "measurement | signer | default (measurement; the simulation: signer)",

@@ -11,6 +11,7 @@ import type { AuditLog } from "./audit/mod.ts";
 import type { K8sService } from "./k8s/service.ts";
 import type { KubernetesUpstream } from "./k8s/upstream.ts";
 import type { Admissions } from "./admissions.ts";
+import type { K3sJoins } from "./k3s_join.ts";
 import type { StoredResult } from "./chain_results.ts";
 import type { WriteBackStatus } from "./result_writer.ts";
 import type { Workers } from "./workers.ts";
@@ -131,6 +132,8 @@ export interface ApiDeps {
   readonly workers: Workers;
   /** Undefined where nobody can be admitted by proof. */
   readonly admissions: Admissions | undefined;
+  /** Hands out what K3s needs to join; undefined where the master is not configured to. */
+  readonly k3s?: K3sJoins | undefined;
   /** Whether a public id opens the door; `/health` warns of it. */
   readonly legacyBearerTokens: boolean;
   readonly writeBack: () => WriteBackStatus;

@@ -49,6 +49,8 @@ export const RegisterWorkerRequest = v.strictObject({
   node_id: nodeId,
   seal_token: v.pipe(v.string(), v.minLength(1), v.maxLength(MAX_STRING)),
   timestamp,
+  /** What K3s needs to join is asked for. */
+  k3s: v.optional(v.literal(true)),
   /** Absent: the bare bearer form. */
   proof: v.optional(v.strictObject({
     /** The wallet's. */

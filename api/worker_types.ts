@@ -118,6 +118,8 @@ export interface Workers {
   leave(sessionToken: string, nodeId: string, beat?: SignedBeat): Promise<void>;
   /** Calls back once when the node's sessions have ended, until the returned function is called. */
   onSessionEnd(nodeId: string, ended: () => void): () => void;
+  /** The proven admission of a node that has a live session, and when its newest session ends. */
+  liveAdmission(nodeId: string): { readonly id: string; readonly expiresAtMs: number } | undefined;
   /** The node that a live session token belongs to. */
   authenticate(sessionToken: string): string | undefined;
   /**

@@ -50,6 +50,13 @@ export async function openWorkers(options: WorkersOptions): Promise<Workers> {
         : undefined;
     },
 
+    liveAdmission(nodeId) {
+      const { admission, session } = roster.get(nodeId)?.record ?? {};
+      if (admission === undefined || session === undefined) return undefined;
+      const { expires_at_ms: expiresAtMs } = session;
+      return options.clock() < expiresAtMs ? { id: admission.id, expiresAtMs } : undefined;
+    },
+
     async planStatusChange(nodeId, status) {
       if (status !== "active") revocations.note(nodeId);
       const entry = roster.get(nodeId);

@@ -3,6 +3,7 @@ import type { Logger } from "@logtape/logtape";
 import { AutoCompactor } from "../api/etcd/mod.ts";
 import type { ApiServer } from "../api/server.ts";
 import type { Workers } from "../api/workers.ts";
+import type { K3sJoins } from "../api/k3s_join.ts";
 import type { Store } from "../store/mod.ts";
 import type { EtcdListener } from "./etcd_listener.ts";
 import { createMemoryKeeper, trimmer } from "./memory.ts";
@@ -11,6 +12,7 @@ import type { NodeTls } from "./node.ts";
 export interface Housekept {
   readonly store: Store;
   readonly workers: Workers;
+  readonly k3s: K3sJoins | undefined;
   readonly tls: NodeTls | undefined;
   /** Shows the certificate of the day. */
   readonly tlsServer: ApiServer | undefined;
@@ -37,6 +39,9 @@ export function startHousekeeping(kept: Housekept): () => void {
   const timer = setInterval(() => {
     if (store.failure !== undefined) return kept.onStoreFailure();
     sweep(workers, log);
+    kept.k3s?.revoke().catch((error: unknown) =>
+      log.error("K3s join credentials could not be looked through: {error}", { error })
+    );
     memory.tick();
     k8sHistory.tick().catch((error: unknown) =>
       log.error("the history of objects could not be compacted: {error}", { error })

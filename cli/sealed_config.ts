@@ -36,6 +36,7 @@ const SCHEMA = v.strictObject({
   k8sApiCa: v.optional(v.nullable(v.string()), null),
   /** A fingerprint; the credential itself is kept beside. */
   k8sApiCredential: v.optional(v.nullable(v.string()), null),
+  k3sServerUrl: v.optional(v.nullable(v.string()), null),
   /** Fingerprints; the keys themselves stand in the key ring. */
   recoveryKey: v.optional(v.array(v.string()), []),
   policies: v.array(v.strictObject({ id: v.string(), text: v.string() })),
@@ -74,6 +75,7 @@ export async function sealedPart(
     ...teePart(config),
     telemetryEndpoint: config.telemetryEndpoint ?? null,
     ...await sealedUpstream(config),
+    k3sServerUrl: config.k3sServerUrl ?? null,
     recoveryKey: [...recoveryKey],
     policies: [...await readPolicies(config.policies)],
     workerPolicy: await readWorkerPolicy(config.workerPolicy),

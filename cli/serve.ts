@@ -23,6 +23,7 @@ import { type ChainParts, openChain } from "./chain.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
 import { startHousekeeping } from "./housekeeping.ts";
 import { startLogging } from "./logging.ts";
+import { openK3s } from "./k3s.ts";
 import { openUpstream } from "./k8s_upstream.ts";
 import { type Listeners, openListeners } from "./listeners.ts";
 import { releaseBootMemory } from "./memory.ts";
@@ -213,6 +214,15 @@ async function runMaster(
       upstream: opened?.origin ?? "embedded",
     }),
   );
+  const k3s = await openK3s({
+    sealed,
+    upstream,
+    store,
+    workers,
+    log,
+    clock: Date.now,
+    random: systemRandom,
+  });
   const app = createApp({
     version: VERSION,
     log,
@@ -228,6 +238,7 @@ async function runMaster(
     verifier: await openVerifier(sealed.policies, Date.now),
     workers,
     admissions,
+    k3s,
     legacyBearerTokens: sealed.legacyBearerTokens,
     writeBack: () => writeBack.status(),
     requestResults: (requestId) => executor.results(requestId),
@@ -277,6 +288,7 @@ async function runMaster(
   const stopHousekeeping = startHousekeeping({
     store,
     workers,
+    k3s,
     tls: node.tls,
     tlsServer: listeners.tls,
     etcd,

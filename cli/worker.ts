@@ -15,6 +15,7 @@ import {
 } from "./command.ts";
 import { fetchAttestation } from "./fetch_attestation.ts";
 import { startLogging } from "./logging.ts";
+import { replaceFile } from "./runtime_files.ts";
 import { watchStopSignals } from "./stop_signal.ts";
 import { loadPolicy } from "./verify.ts";
 import { diskReader, readEndorsements } from "./verify_input.ts";
@@ -38,6 +39,7 @@ const STRINGS = [
   "chain-id",
   "cluster-id",
   "tee-mode",
+  "k3s-env",
   "on-assign",
   "heartbeat-seconds",
 ] as const;
@@ -64,6 +66,7 @@ const USAGE = [
   "  --cluster-id HEX         join this cluster only",
   "  --tee-mode MODE          the TEE to attest where the master demands evidence of it: auto (the",
   "                           default), production, simulation; TEE_MODE and NAUTILUS_TEE_* as serve",
+  "  --k3s-env FILE           ask for what K3s needs to join; K3S_URL and K3S_TOKEN go there, 0600",
   "  --on-assign CMD          run for every assigned, changed or removed pod, JSON on its stdin",
   "  --heartbeat-seconds N    30 otherwise",
 ].join("\n");
@@ -98,8 +101,13 @@ export const worker: Command = {
 };
 
 type Strings = Readonly<Record<string, string>>;
-type Prepared = Omit<JoinOptions, "nodeKey" | "attest">;
-type Ready = Omit<JoinOptions, "nodeKey">;
+type Prepared = Omit<JoinOptions, "nodeKey" | "attest"> & WithFile;
+type Ready = Omit<JoinOptions, "nodeKey"> & WithFile;
+
+/** Where what K3s needs is written. */
+interface WithFile {
+  readonly k3sEnv: string | undefined;
+}
 
 /** The simulation's device lies beside the state file. */
 function teeOf(io: CommandIo, strings: Strings): WorkerTee {
@@ -181,6 +189,10 @@ async function joinOnce(options: Ready, file: WorkerFile): Promise<Joined> {
     chainId: options.chainId ?? known?.chain_id,
     clusterId: options.clusterId ?? known?.cluster_id,
   });
+  if (options.k3sEnv !== undefined && joined.k3s !== undefined) {
+    const { serverUrl, token } = joined.k3s;
+    await replaceFile(options.k3sEnv, `K3S_URL=${serverUrl}\nK3S_TOKEN=${token}\n`);
+  }
   await file.remember({
     url: href,
     chain_id: joined.facts.chainId,
@@ -214,6 +226,8 @@ async function prepare(io: CommandIo, strings: Strings): Promise<Prepared> {
     clusterId,
     signatures: createWebCryptoVerifier(),
     fetchAttestation,
+    wantsK3s: strings["k3s-env"] !== undefined,
+    k3sEnv: strings["k3s-env"],
     random: (length) => crypto.getRandomValues(new Uint8Array(length)),
     now: () => Date.now(),
   };

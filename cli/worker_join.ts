@@ -65,6 +65,8 @@ export interface JoinOptions {
   readonly nodeId: string;
   /** 0x + 64 hex. */
   readonly tokenId: string;
+  /** Whether to ask for what K3s needs to join. */
+  readonly wantsK3s: boolean;
   /** What the worker was told to expect; otherwise the appraised master is believed. */
   readonly chainId: string | undefined;
   /** 32 hex. */
@@ -87,10 +89,19 @@ export interface AppraisedMaster {
   readonly tlsKey: Bytes;
 }
 
+/** What K3s needs to join its server. */
+export interface K3sJoin {
+  readonly serverUrl: string;
+  readonly token: string;
+  readonly expiresAtMs: number;
+}
+
 export interface Joined {
   readonly link: MasterLink;
   readonly sessionToken: string;
   readonly sessionExpiresAtMs: number;
+  /** Undefined where it was not asked for. A secret: for a file or a program, never for a screen. */
+  readonly k3s: K3sJoin | undefined;
   readonly facts: MasterFacts;
 }
 
@@ -114,6 +125,12 @@ const Challenge = v.object({
 const Registered = v.object({
   session_token: v.string(),
   session_expires_at: v.pipe(v.number(), v.safeInteger()),
+  k3s: v.optional(v.object({
+    // Both stand in a file of variables: nothing in them may end a line or need quotes.
+    server_url: v.pipe(v.string(), v.regex(/^https:\/\/[A-Za-z0-9.:[\]-]+$/)),
+    token: v.pipe(v.string(), v.regex(/^K10[0-9a-f]{64}::[a-z0-9]{6}\.[a-z0-9]{16}$/)),
+    expires_at: v.pipe(v.number(), v.safeInteger()),
+  })),
 });
 const Problem = v.object({ code: v.string(), detail: v.string() });
 
@@ -183,6 +200,7 @@ export async function joinMaster(options: JoinOptions): Promise<Joined> {
       node_id: nodeId,
       seal_token: `seal_${tokenId}`,
       timestamp: Math.floor(nowMs / 1000),
+      ...(options.wantsK3s ? { k3s: true } : {}),
       proof: {
         address: proof.address,
         node_key: proof.nodeKey.toBase64(),
@@ -193,8 +211,17 @@ export async function joinMaster(options: JoinOptions): Promise<Joined> {
       },
     }),
   );
+  const { k3s } = registered;
+  if (options.wantsK3s && k3s === undefined) {
+    throw new Error("the master answered without K3s data");
+  }
   return {
     link,
+    k3s: k3s === undefined ? undefined : {
+      serverUrl: k3s.server_url,
+      token: k3s.token,
+      expiresAtMs: k3s.expires_at * 1000,
+    },
     sessionToken: registered.session_token,
     sessionExpiresAtMs: registered.session_expires_at * 1000,
     facts,

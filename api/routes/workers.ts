@@ -21,6 +21,7 @@ import { OWN_API_PATHS } from "../k8s/own_paths.ts";
 import { createAddressLimit } from "../middleware/address_limit.ts";
 import { ApiProblem } from "../problem.ts";
 import { decodeBody, HeartbeatRequest, LeaveRequest, RegisterWorkerRequest } from "../schemas.ts";
+import { k3sNotConfigured } from "../k3s_join.ts";
 import type { Registration } from "../workers.ts";
 import { notConfigured } from "./admission.ts";
 
@@ -43,7 +44,11 @@ export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
         field: "seal_token",
       });
     }
+    if (request.k3s === true && (deps.k3s === undefined || request.proof === undefined)) {
+      throw k3sNotConfigured();
+    }
     const registration = await register(deps, request);
+    const k3s = request.k3s === true ? await deps.k3s?.issue(registration.nodeId) : undefined;
     deps.log.info("worker {node_id} registered", {
       node_id: registration.nodeId,
       request_id: c.get("requestId"),
@@ -58,6 +63,13 @@ export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
       session_token: registration.sessionToken,
       session_expires_at: Math.floor(registration.sessionExpiresAtMs / 1000),
       heartbeat_timeout_seconds: Math.floor(registration.heartbeatTimeoutMs / 1000),
+      ...(k3s === undefined ? {} : {
+        k3s: {
+          server_url: k3s.serverUrl,
+          token: k3s.token,
+          expires_at: Math.floor(k3s.expiresAtMs / 1000),
+        },
+      }),
       ...(registration.evidence === undefined ? {} : { worker_evidence: registration.evidence }),
     });
   });

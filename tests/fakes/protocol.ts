@@ -11,6 +11,8 @@ import type { ApiEnv } from "../../api/http.ts";
 import { createSessionTokens } from "../../api/session_tokens.ts";
 import { createSignedSessions } from "../../api/signed_sessions.ts";
 import type { WorkerAppraiser } from "../../api/worker_evidence.ts";
+import { type K3sJoins, openK3sJoins } from "../../api/k3s_join.ts";
+import type { KubernetesUpstream } from "../../api/k8s/upstream.ts";
 import { openWorkers, type Workers } from "../../api/workers.ts";
 import type { Bytes } from "../../backends/mod.ts";
 import type { Store } from "../../store/mod.ts";
@@ -55,6 +57,7 @@ export interface ProtocolWorld extends AsyncDisposable {
   afterCheck: () => Promise<void>;
   readonly app: Hono<ApiEnv>;
   readonly workers: Workers;
+  readonly k3s: K3sJoins | undefined;
   readonly facts: MasterFacts;
   /** Everything that was answered with another status than 200. */
   readonly refusals: string[];
@@ -107,7 +110,12 @@ export function heartbeatBody(nodeId: string): string {
 
 /** @param options `unlimited`: no rates, for benchmarks. */
 export async function protocolWorld(
-  options: { readonly unlimited?: boolean; readonly appraiser?: WorkerAppraiser } = {},
+  options: {
+    readonly unlimited?: boolean;
+    readonly appraiser?: WorkerAppraiser;
+    /** Where join tokens for K3s are made. */
+    readonly upstream?: KubernetesUpstream;
+  } = {},
 ): Promise<ProtocolWorld> {
   const store = await memoryStore();
   const base = await testApi({ store });
@@ -177,15 +185,26 @@ export async function protocolWorld(
       clock,
       log: getLogger(["test"]),
     });
+    const k3s = options.upstream === undefined ? undefined : await openK3sJoins({
+      store,
+      upstream: options.upstream,
+      workers,
+      serverUrl: "https://k3s.test:6443",
+      caHash: "c5".repeat(32),
+      clock,
+      random: randomBytes,
+      log: getLogger(["test"]),
+    });
     const app = createApp({
       ...base.deps,
+      k3s,
       workers,
       admissions,
       limits: options.unlimited === true
         ? { ...DEFAULT_LIMITS, challenges: UNLIMITED, registrations: UNLIMITED }
         : DEFAULT_LIMITS,
     });
-    return { workers, app, executor, validator: real };
+    return { workers, app, executor, validator: real, k3s };
   }
 
   const world: ProtocolWorld = {
@@ -203,6 +222,9 @@ export async function protocolWorld(
     },
     get workers() {
       return open.workers;
+    },
+    get k3s() {
+      return open.k3s;
     },
     worker(nodeId, seed, expiresAtMs) {
       const { spki, key } = newKey();
