@@ -14,6 +14,9 @@ export interface Master extends AsyncDisposable {
   readonly chain: SpawnedNode;
 }
 
+/** As the built file (tools/build.ts). */
+const V8_FLAGS = "--v8-flags=--heap-growing-percent=50,--max-semi-space-size=8";
+
 const Endpoints = v.object({ pid: v.number(), listen: v.string(), tls_listen: v.string() });
 
 export interface MasterOptions {
@@ -30,7 +33,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
   undo.defer(() => Deno.remove(directory, { recursive: true }));
   const main = new URL("../../main.ts", import.meta.url).pathname;
   const [command, args] = options.binary === undefined
-    ? [Deno.execPath(), ["run", "-A", "--no-check", main, "serve"]]
+    ? [Deno.execPath(), ["run", "-A", "--no-check", V8_FLAGS, main, "serve"]]
     : [options.binary, ["serve"]];
   const { running } = await start({
     command,
