@@ -195,8 +195,9 @@ Deno.test("a merge patch that says what is there changes nothing (property)", ()
     fc.jsonValue({ maxDepth: 3 }),
     { maxKeys: 5 },
   );
-  const withoutNull = (value: unknown): boolean => !JSON.stringify(value).includes("null");
-  fc.assert(fc.property(json.filter(withoutNull), (document) => {
+  // A null deletes, a key that begins with $ is a directive: both anywhere in the document.
+  const isPlain = (value: unknown): boolean => !/null|"\$|"__proto__"/.test(JSON.stringify(value));
+  fc.assert(fc.property(json.filter(isPlain), (document) => {
     return equalJson(mergePatch(document, document), document) &&
       equalJson(strategicMerge(document, document, undefined, schemas), document);
   }));
