@@ -121,7 +121,7 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   {
     field: "etcdQuotaBackendBytes",
     env: "NAUTILUS_ETCD_QUOTA_BACKEND_BYTES",
-    help: "bytes on disk that raise etcd's NOSPACE alarm, or off (default: 2147483648, 2 GiB)",
+    help: "bytes in use that raise etcd's NOSPACE alarm, or off (default: 2147483648, 2 GiB)",
     parse: optionalBytes(1_048_576),
   },
   {

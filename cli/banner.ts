@@ -38,7 +38,9 @@ export function banner(facts: {
     ],
     ["Chain", facts.chain.state],
     ...(facts.replay.notice === undefined ? [] : [["", facts.replay.notice] as const]),
-    ...(files.kubeconfig === undefined ? [] : [["Kubeconfig", files.kubeconfig] as const]),
+    ...(files.kubeconfig === undefined
+      ? []
+      : [["Kubeconfig", kubeconfigText(files.kubeconfig, listeners)] as const]),
     ["Try", `curl -s ${url.startsWith("https:") ? "-k " : ""}${url}/health`],
   ];
   return [
@@ -50,4 +52,9 @@ export function banner(facts: {
 
 function etcdAddress(address: EtcdListener["server"]["addresses"][number]): string {
   return address.kind === "unix" ? `unix://${address.path}` : `https://${formatListen(address)}`;
+}
+
+/** kubectl leaves out a kubeconfig's token where the server has no TLS. */
+function kubeconfigText(path: string, { tls }: Listeners): string {
+  return tls === undefined ? `${path} (kubectl sends its token over TLS only: --tls-listen)` : path;
 }

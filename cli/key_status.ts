@@ -1,6 +1,7 @@
 /** `nautilus key status`: of the running master, or of the data directory of a stopped one. */
 import * as v from "valibot";
 import { keyStatusJson } from "../api/routes/admin_keys.ts";
+import { StoreError } from "../store/mod.ts";
 import { AdminRefused, decoded } from "./admin_client.ts";
 import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
 import { KEYS, keysText } from "./key_answers.ts";
@@ -8,6 +9,7 @@ import { withData } from "./offline.ts";
 import { WrongPeer } from "./pinned_request.ts";
 import { MASTER_FLAGS, reachMaster } from "./running_master.ts";
 import { loadSettings } from "./settings.ts";
+import { BootError } from "./steps.ts";
 
 export async function keyStatus(io: CommandIo): Promise<ExitCode> {
   const spec = { strings: MASTER_FLAGS, switches: ["json"] };
@@ -21,13 +23,20 @@ export async function keyStatus(io: CommandIo): Promise<ExitCode> {
     return EXIT.done;
   };
   if (MASTER_FLAGS.every((name) => !(name in flags.strings))) {
-    return await withData(
-      io,
-      spec,
-      () => "read-only",
-      ({ store }) =>
-        Promise.resolve(print(keyStatusJson(store.storeId.toHex(), store.keyStatus()))),
-    );
+    try {
+      return await withData(
+        io,
+        spec,
+        () => "read-only",
+        ({ store }) =>
+          Promise.resolve(print(keyStatusJson(store.storeId.toHex(), store.keyStatus()))),
+      );
+    } catch (error) {
+      // The master that holds it is asked instead, as far as it can be found from here.
+      const isHeld = error instanceof BootError && error.cause instanceof StoreError &&
+        error.cause.code === "locked";
+      if (!isHeld || !await isFile(`${config.dataDir}/admin.kubeconfig`)) throw error;
+    }
   }
   try {
     const master = await reachMaster(flags.strings, config.dataDir);
@@ -36,5 +45,14 @@ export async function keyStatus(io: CommandIo): Promise<ExitCode> {
     if (!(error instanceof AdminRefused) && !(error instanceof WrongPeer)) throw error;
     io.stderr(`nautilus key status: ${error.message}\n`);
     return EXIT.no;
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { OWN_API_PATHS } from "../api/k8s/own_paths.ts";
 import { STORE_BYTES_HEADER } from "../api/routes/backup.ts";
 import { scanBackup, StoreError } from "../store/mod.ts";
-import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
+import { type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
 import { mebibytes, progressLine } from "./progress.ts";
 import { RecoveryRefused, wanted } from "./recovery_files.ts";
 import { MASTER_FLAGS, reachMaster } from "./running_master.ts";
@@ -15,6 +15,7 @@ const MAX_REFUSAL_BYTES = 64 << 10;
 export async function storeBackup(io: CommandIo): Promise<ExitCode> {
   const { config, flags } = await loadSettings(io, io.args, { strings: ["out", ...MASTER_FLAGS] });
   const out = wanted(flags.strings, "out");
+  if (out !== "-") await requireFree(out);
   using stop = watchStopSignals();
   const master = await reachMaster(flags.strings, config.dataDir);
   const answer = await master.stream(OWN_API_PATHS.adminBackup);
@@ -119,6 +120,23 @@ function toStdout(): Target {
     finish: () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+}
+
+/**
+ * A backup takes the place of nothing: not of an older one, nor of a device, a pipe or a link.
+ * @throws {UsageError}
+ */
+async function requireFree(path: string): Promise<void> {
+  try {
+    await Deno.lstat(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  throw new UsageError(
+    `--out ${path}: something has this name already, and a backup replaces nothing; ` +
+      "name a new file, or write to standard output with --out -",
+  );
 }
 
 /** Beside its name until it is whole and on the medium; gone where it never is. */

@@ -130,7 +130,10 @@ async function tryAnswer(
     const { cause } = error instanceof Error ? error : { cause: undefined };
     if (error instanceof UsageError && cause instanceof Deno.errors.NotFound) return undefined;
     if (!(error instanceof UsageError) && !(error instanceof StoreError)) throw error;
-    log.error("an answer was refused, the waiting goes on: {error}", { error });
+    const because = cause instanceof Error ? `: ${cause.message}` : "";
+    log.error("an answer was refused, the waiting goes on: {reason}", {
+      reason: `${error.message}${because}`,
+    });
     await removeFile(path);
     return undefined;
   }

@@ -38,7 +38,7 @@ install_deno() {
   # npm's own output goes to stderr, so that the program's stdout stays its own.
   npm ci --prefix "$folder" --ignore-scripts --loglevel=error >&2 ||
     fail "npm could not install Deno $pin; its message is above."
-  [ -f "$installed" ] || fail "npm installed no $package: $on_path."
+  [ -f "$installed" ] || fail "npm installed no $package (it passes over a download that fails; its log says why): $on_path."
   [ -x "$installed" ] || chmod +x "$installed"
   found=$(version_of "$installed")
   [ "$found" = "$pin" ] ||

@@ -184,6 +184,16 @@ Deno.test("store backup says why not: no recovery key, no master, no admin", asy
   );
   assertStringIncludes(stranger.stderr, "answered 401");
   assertEquals(await names(place.cwd), ["kubeconfig"]);
+  // Nothing is replaced: not a file, and not a link, whatever it leads to.
+  await Deno.symlink("/dev/full", out);
+  for (const taken of [strange, out]) {
+    const refused = await done(runBinary(place, ["store", "backup", "--out", taken]), 2);
+    assertStringIncludes(refused.stderr, "a backup replaces nothing");
+  }
+  assertEquals(await Deno.readLink(out), "/dev/full");
+  // The one who holds the data directory is asked.
+  const status = await done(runBinary(place, ["key", "status"]));
+  assertStringIncludes(status.stdout, "active");
 });
 
 Deno.test("store backup over TLS, as the admin who logs in with the sealed key", async () => {
