@@ -1,12 +1,11 @@
 /** One plugin in a Worker: its calls are synchronous and may take their time. */
+import { serveLibrary } from "./library_worker.ts";
 import {
   loadPlugin,
   PluginContractError,
   type PluginLibrary,
   type PluginResult,
 } from "./plugin_library.ts";
-import type { WorkerReply } from "./worker_channel.ts";
-import { serveWorker } from "./worker_scope.ts";
 
 /** The name that the program's Worker dispatch knows this Worker by. */
 export const PLUGIN_WORKER = "nautilus-plugin";
@@ -69,19 +68,13 @@ export function runPluginWorker(scope: object): void {
     }
   }
 
-  serveWorker<PluginRequest, WorkerReply<PluginAnswer>>(scope, (request, reply) => {
-    try {
-      const result = perform(request);
-      const data = result.data.slice();
-      result.data.fill(0);
-      reply({ id: request.id, result: { ...result, data } }, [data.buffer]);
-    } catch (error) {
+  serveLibrary<PluginRequest, PluginResult>(scope, {
+    perform,
+    secrets: (request) =>
+      request.type === "seal" || request.type === "unseal" ? [request.input] : [],
+    failed(error) {
       // Memory may be damaged: no call goes into that library again.
       if (error instanceof PluginContractError) broken = error.message;
-      const message = error instanceof Error ? error.message : String(error);
-      reply({ id: request.id, failure: message }, []);
-    } finally {
-      if (request.type === "seal" || request.type === "unseal") request.input.fill(0);
-    }
+    },
   });
 }

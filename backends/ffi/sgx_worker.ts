@@ -3,6 +3,7 @@
  * (suspend, live migration) is made anew by the call that found out, once, and every call behind it
  * meets the new one.
  */
+import { serveLibrary } from "./library_worker.ts";
 import {
   loadSgxLibrary,
   SGX_LENGTH,
@@ -11,8 +12,6 @@ import {
   type SgxPaths,
   type SgxResult,
 } from "./sgx_library.ts";
-import type { WorkerReply } from "./worker_channel.ts";
-import { serveWorker } from "./worker_scope.ts";
 
 /** The name that the program's Worker dispatch knows this Worker by. */
 export const SGX_WORKER = "nautilus-sgx";
@@ -147,19 +146,13 @@ export function runSgxWorker(scope: object): void {
     }
   }
 
-  serveWorker<SgxRequest, WorkerReply<SgxAnswer>>(scope, (request, reply) => {
-    try {
-      const result = perform(request);
-      const data = result.data.slice();
-      result.data.fill(0);
-      reply({ id: request.id, result: { ...result, data } }, [data.buffer]);
-    } catch (error) {
+  serveLibrary<SgxRequest, SgxResult>(scope, {
+    perform,
+    secrets: (request) =>
+      request.type === "seal" || request.type === "unseal" ? [request.input] : [],
+    failed(error) {
       // Memory may be damaged: no call goes into those libraries again.
       if (error instanceof SgxContractError) broken = error.message;
-      const message = error instanceof Error ? error.message : String(error);
-      reply({ id: request.id, failure: message }, []);
-    } finally {
-      if (request.type === "seal" || request.type === "unseal") request.input.fill(0);
-    }
+    },
   });
 }

@@ -1,4 +1,5 @@
 /** One session with a trusted application, in a Worker: its calls are synchronous and may take long. */
+import { serveLibrary } from "./library_worker.ts";
 import {
   loadLibteec,
   type TeecClient,
@@ -6,8 +7,6 @@ import {
   TeecContractError,
   type TeecResult,
 } from "./libteec.ts";
-import type { WorkerReply } from "./worker_channel.ts";
-import { serveWorker } from "./worker_scope.ts";
 
 /** The name that the program's Worker dispatch knows this Worker by. */
 export const TEEC_WORKER = "nautilus-teec";
@@ -52,19 +51,12 @@ export function runTeecWorker(scope: object): void {
     }
   }
 
-  serveWorker<TeecRequest, WorkerReply<TeecAnswer>>(scope, (request, reply) => {
-    try {
-      const result = perform(request);
-      const data = result.data.slice();
-      result.data.fill(0);
-      reply({ id: request.id, result: { ...result, data } }, [data.buffer]);
-    } catch (error) {
+  serveLibrary<TeecRequest, TeecResult>(scope, {
+    perform,
+    secrets: (request) => request.type === "invoke" ? request.inputs : [],
+    failed(error) {
       // Memory may be damaged: no call goes into that library again.
       if (error instanceof TeecContractError) broken = error.message;
-      const message = error instanceof Error ? error.message : String(error);
-      reply({ id: request.id, failure: message }, []);
-    } finally {
-      if (request.type === "invoke") { for (const input of request.inputs) input.fill(0); }
-    }
+    },
   });
 }
