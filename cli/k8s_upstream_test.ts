@@ -2,8 +2,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { memoryStore, testApi } from "../tests/fakes/api.ts";
 import { ConfigError, loadConfig } from "../config.ts";
-import { DEFAULT_SERVER_LIMITS, listen } from "../api/server.ts";
-import { openTlsIdentity } from "../api/tls/identity.ts";
+import { listenTls } from "../tests/fakes/tls_listener.ts";
 import { openUpstream, sealedUpstream } from "./k8s_upstream.ts";
 
 const TOKEN = "a-token-of-the-upstream-0123456789";
@@ -15,25 +14,13 @@ function settings(given: Record<string, unknown>) {
 Deno.test("openUpstream() keeps the credential in the store and sends it to the upstream alone", async () => {
   // Our own listener plays the kube-apiserver: what it answers tells whether the token came.
   await using api = await testApi({ deps: { isAdminToken: (token) => token === TOKEN } });
-  const tls = await openTlsIdentity({
-    store: api.store,
-    clock: Date.now,
-    random: api.deps.random,
-    names: [],
-  });
-  const server = await listen(api.app, {
-    host: "127.0.0.1",
-    port: 0,
-    tls: tls.issue().credentials,
-    limits: DEFAULT_SERVER_LIMITS,
-    log: api.deps.log,
-  });
+  const { server, caPem } = await listenTls(api);
   const folder = await Deno.makeTempDir();
   await using store = await memoryStore();
   try {
     const k8sApiCredential = `${folder}/token`;
     await Deno.writeTextFile(k8sApiCredential, `${TOKEN}\n`);
-    const config = settings({ k8sApiEndpoint: server.url, k8sApiCa: tls.caPem, k8sApiCredential });
+    const config = settings({ k8sApiEndpoint: server.url, k8sApiCa: caPem, k8sApiCredential });
     const sealed = await sealedUpstream(config);
     assertEquals(JSON.stringify(sealed).includes(TOKEN), false);
     {

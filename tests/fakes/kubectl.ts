@@ -1,7 +1,6 @@
 /** Stock kubectl against our TLS listener, with a kubeconfig and nothing else. */
 import { assertEquals } from "@std/assert";
-import { DEFAULT_SERVER_LIMITS, listen } from "../../api/server.ts";
-import { openTlsIdentity } from "../../api/tls/identity.ts";
+import { listenTls } from "./tls_listener.ts";
 import { ADMIN_TOKEN, type TestApi } from "./api.ts";
 
 export interface Kubectl extends AsyncDisposable {
@@ -45,19 +44,7 @@ export async function openKubectl(
   env: Readonly<Record<string, string>> = {},
 ): Promise<Kubectl> {
   api.time.now = Date.now();
-  const tls = await openTlsIdentity({
-    store: api.store,
-    clock: Date.now,
-    random: api.deps.random,
-    names: [],
-  });
-  const server = await listen(api.app, {
-    host: "127.0.0.1",
-    port: 0,
-    tls: tls.issue().credentials,
-    limits: DEFAULT_SERVER_LIMITS,
-    log: api.deps.log,
-  });
+  const { server, caPem } = await listenTls(api);
   const home = await Deno.makeTempDir();
   await Deno.writeTextFile(
     `${home}/config`,
@@ -66,7 +53,7 @@ export async function openKubectl(
       kind: "Config",
       clusters: [{
         name: "nautilus",
-        cluster: { server: server.url, "certificate-authority-data": btoa(tls.caPem) },
+        cluster: { server: server.url, "certificate-authority-data": btoa(caPem) },
       }],
       users: [{ name: "admin", user: { token: ADMIN_TOKEN } }],
       contexts: [{ name: "nautilus", context: { cluster: "nautilus", user: "admin" } }],
