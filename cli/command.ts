@@ -1,7 +1,7 @@
 /** What a command of the binary is, and the world it runs in; injected so that tests own it. */
 import type { Bytes } from "../backends/mod.ts";
 import { nearest } from "../config.ts";
-import type { HardwareWorld } from "./tee.ts";
+import type { HardwareWorld } from "./node/tee.ts";
 
 /** Exit codes (docs/OPERATIONS.md): others depend on them. */
 export const EXIT = { done: 0, no: 1, usage: 2, environment: 3, interrupted: 130 } as const;

@@ -2,7 +2,7 @@
 import { createRegistry, type Detection } from "../backends/registry.ts";
 import { type Command, EXIT } from "./command.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
-import { eligibleHardware } from "./tee.ts";
+import { eligibleHardware } from "./node/tee.ts";
 
 export const detect: Command = {
   name: "detect",

@@ -9,7 +9,7 @@ import { withData } from "./offline.ts";
 import { WrongPeer } from "./pinned_request.ts";
 import { MASTER_FLAGS, reachMaster } from "./running_master.ts";
 import { loadSettings } from "./settings.ts";
-import { BootError } from "./steps.ts";
+import { BootError } from "./node/steps.ts";
 
 export async function keyStatus(io: CommandIo): Promise<ExitCode> {
   const spec = { strings: MASTER_FLAGS, switches: ["json"] };

@@ -2,9 +2,9 @@
 import { type Config, ConfigError } from "../config.ts";
 import type { CommandIo, Flags, FlagSpec } from "./command.ts";
 import { startLogging } from "./logging.ts";
-import { type OpenData, openData, type OpenNodeOptions } from "./node.ts";
+import { type OpenData, openData, type OpenNodeOptions } from "./node/node.ts";
 import { loadSettings } from "./settings.ts";
-import { createSteps } from "./steps.ts";
+import { createSteps } from "./node/steps.ts";
 
 /** Standard output is the command's; the log speaks up from warnings on, unless asked for more. */
 export async function withNodeOptions<T>(

@@ -7,7 +7,7 @@ import {
   StoreError,
 } from "../store/mod.ts";
 import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
-import { openData, type OpenHost } from "./node.ts";
+import { openData, type OpenHost } from "./node/node.ts";
 import { withNodeOptions } from "./offline.ts";
 import { readDocument, RecoveryRefused, wanted } from "./recovery_files.ts";
 import {
@@ -17,10 +17,10 @@ import {
   unsealPending,
 } from "./recovery_pending.ts";
 import { removeFile } from "./runtime_files.ts";
-import { replaceTee } from "./sealed_config.ts";
+import { replaceTee } from "./node/sealed_config.ts";
 import { loadSettings } from "./settings.ts";
-import { requireSealing } from "./tee.ts";
-import type { RecoveredKey } from "./unlock.ts";
+import { requireSealing } from "./node/tee.ts";
+import type { RecoveredKey } from "./node/unlock.ts";
 import type { Config } from "../config.ts";
 
 export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {

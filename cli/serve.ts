@@ -18,18 +18,18 @@ import { type Config, ConfigError } from "../config.ts";
 import type { Store } from "../store/mod.ts";
 import { VERSION } from "../version.ts";
 import { openEtcdAuthority } from "../api/etcd/mod.ts";
-import { banner } from "./banner.ts";
-import { type ChainParts, openChain } from "./chain.ts";
+import { banner } from "./master/banner.ts";
+import { type ChainParts, openChain } from "./master/chain.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode } from "./command.ts";
-import { startHousekeeping } from "./housekeeping.ts";
+import { startHousekeeping } from "./master/housekeeping.ts";
 import { startLogging } from "./logging.ts";
-import { openK3s } from "./k3s.ts";
-import { openUpstream } from "./k8s_upstream.ts";
-import { type Listeners, openListeners } from "./listeners.ts";
-import { releaseBootMemory } from "./memory.ts";
-import { type NodeTls, type OpenNode, openNode, systemRandom } from "./node.ts";
+import { openK3s } from "./master/k3s.ts";
+import { openUpstream } from "./master/k8s_upstream.ts";
+import { type Listeners, openListeners } from "./master/listeners.ts";
+import { releaseBootMemory } from "./master/memory.ts";
+import { type NodeTls, type OpenNode, openNode, systemRandom } from "./node/node.ts";
 import { openVerifier } from "./policies.ts";
-import { type EtcdListener, openEtcdListener } from "./etcd_listener.ts";
+import { type EtcdListener, openEtcdListener } from "./master/etcd_listener.ts";
 import {
   adminKubeconfig,
   type Endpoints,
@@ -39,15 +39,15 @@ import {
   replaceFile,
   runtimeDirectory,
 } from "./runtime_files.ts";
-import { REPLAY_HELP, replayDecision, replayGate } from "./replay_events.ts";
-import { replaceAdminKey } from "./sealed_config.ts";
-import { connectionBudget, readLimits } from "./connection_budget.ts";
+import { REPLAY_HELP, replayDecision, replayGate } from "./master/replay_events.ts";
+import { replaceAdminKey } from "./node/sealed_config.ts";
+import { connectionBudget, readLimits } from "./master/connection_budget.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
-import { createSteps } from "./steps.ts";
-import { openTracer } from "./telemetry.ts";
+import { createSteps } from "./node/steps.ts";
+import { openTracer } from "./master/telemetry.ts";
 import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
 import { openWorkerAppraiser } from "./worker_policy.ts";
-import { openWriteBack } from "./write_back.ts";
+import { openWriteBack } from "./master/write_back.ts";
 import type { Logger } from "@logtape/logtape";
 
 const SESSION_TTL_MS = 3_600_000;

@@ -18,16 +18,16 @@ import {
 } from "../store/mod.ts";
 import type { Config } from "../config.ts";
 import { type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
-import { openHost, type OpenNodeOptions } from "./node.ts";
+import { openHost, type OpenNodeOptions } from "./node/node.ts";
 import { withNodeOptions } from "./offline.ts";
 import { mebibytes, progressLine } from "./progress.ts";
 import { RecoveryRefused, wanted } from "./recovery_files.ts";
-import { beginRestore, commitRestore, discardRestore, finishRestore } from "./restore_swap.ts";
+import { beginRestore, commitRestore, discardRestore, finishRestore } from "./node/restore_swap.ts";
 import { removeFile } from "./runtime_files.ts";
 import { loadSettings } from "./settings.ts";
 import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
-import { sealingOf, systemRandom } from "./tee.ts";
-import { awaitAnswer } from "./unlock.ts";
+import { sealingOf, systemRandom } from "./node/tee.ts";
+import { awaitAnswer } from "./node/unlock.ts";
 
 interface Job {
   readonly io: CommandIo;

@@ -3,7 +3,7 @@ import type { Logger } from "@logtape/logtape";
 import type { WorkerAppraiser } from "../api/worker_evidence.ts";
 import { ConfigError } from "../config.ts";
 import { readPolicies, type SealedPolicy } from "./policies.ts";
-import type { SealedConfig } from "./sealed_config.ts";
+import type { SealedConfig } from "./node/sealed_config.ts";
 
 /**
  * The policy's text, to be sealed; null where there is none.

@@ -11,7 +11,7 @@ import {
 } from "../backends/mod.ts";
 import { type Config, ConfigError, loadConfig } from "../config.ts";
 import type { CommandIo } from "./command.ts";
-import { openHardware, selectTee } from "./tee.ts";
+import { openHardware, selectTee } from "./node/tee.ts";
 import { NoEvidence, type OwnEvidence } from "./worker_join.ts";
 
 /** What of the environment says which TEE there is. */

@@ -1,6 +1,6 @@
 /** A K3s join token, from the cluster over the built master to the built worker's file. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { k3sCaHash } from "../../cli/k3s.ts";
+import { k3sCaHash } from "../../cli/master/k3s.ts";
 import { DEFAULT_SERVER_LIMITS, listen } from "../../api/server.ts";
 import { openTlsIdentity } from "../../api/tls/identity.ts";
 import { ADMIN_TOKEN, testApi } from "../fakes/api.ts";

@@ -1,9 +1,9 @@
 /** The kube-apiserver that Kubernetes paths are proxied to, with the sealed credential of the master. */
-import type { KubernetesUpstream } from "../api/k8s/upstream.ts";
-import type { Bytes } from "../backends/mod.ts";
-import { type Config, ConfigError } from "../config.ts";
-import type { Store } from "../store/mod.ts";
-import { readBounded } from "./bounded_read.ts";
+import type { KubernetesUpstream } from "../../api/k8s/upstream.ts";
+import type { Bytes } from "../../backends/mod.ts";
+import { type Config, ConfigError } from "../../config.ts";
+import type { Store } from "../../store/mod.ts";
+import { readBounded } from "../bounded_read.ts";
 
 const KEY = new TextEncoder().encode("/nautilus/k8s-api-credential");
 const MAX_CREDENTIAL_BYTES = 64 * 1024;

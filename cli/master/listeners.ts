@@ -1,12 +1,12 @@
 /** The master's two HTTP listeners, the same API on both. */
 import type { Logger } from "@logtape/logtape";
-import type { createApp } from "../api/app.ts";
-import { type ApiServer, DEFAULT_SERVER_LIMITS, listen } from "../api/server.ts";
-import type { TeeFacts } from "../api/deps.ts";
-import { type Config, ConfigError } from "../config.ts";
-import type { ListenAddress } from "../config_values.ts";
-import type { OpenNode } from "./node.ts";
-import { formatListen } from "./runtime_files.ts";
+import type { createApp } from "../../api/app.ts";
+import { type ApiServer, DEFAULT_SERVER_LIMITS, listen } from "../../api/server.ts";
+import type { TeeFacts } from "../../api/deps.ts";
+import { type Config, ConfigError } from "../../config.ts";
+import type { ListenAddress } from "../../config_values.ts";
+import type { OpenNode } from "../node/node.ts";
+import { formatListen } from "../runtime_files.ts";
 
 export interface Listeners {
   readonly plain: ApiServer | undefined;

@@ -1,10 +1,19 @@
 /** A node opened: TEE, store, sealed configuration, identity. What `serve` and `attest` share. */
-import { createNodeAttestor, nodeIdentity } from "../api/node_attestor.ts";
-import type { NodeAttestor, TeeFacts } from "../api/deps.ts";
-import { BackendError, type BackendFactory, type Bytes, type TeeBackend } from "../backends/mod.ts";
-import { type IssuedCertificate, openTlsIdentity, type TlsIdentity } from "../api/tls/identity.ts";
-import { type Config, ConfigError } from "../config.ts";
-import type { ListenAddress } from "../config_values.ts";
+import { createNodeAttestor, nodeIdentity } from "../../api/node_attestor.ts";
+import type { NodeAttestor, TeeFacts } from "../../api/deps.ts";
+import {
+  BackendError,
+  type BackendFactory,
+  type Bytes,
+  type TeeBackend,
+} from "../../backends/mod.ts";
+import {
+  type IssuedCertificate,
+  openTlsIdentity,
+  type TlsIdentity,
+} from "../../api/tls/identity.ts";
+import { type Config, ConfigError } from "../../config.ts";
+import type { ListenAddress } from "../../config_values.ts";
 import {
   acquireDataDirLock,
   type AnchorOptions,
@@ -15,10 +24,10 @@ import {
   selectAead,
   type Store,
   StoreError,
-} from "../store/mod.ts";
-import { readRecoveryPublicKeys, requireRecoveryChoice } from "./recovery_keys.ts";
+} from "../../store/mod.ts";
+import { readRecoveryPublicKeys, requireRecoveryChoice } from "../recovery_keys.ts";
 import { finishRestore, isRestoreReady } from "./restore_swap.ts";
-import { makePrivateDirectory } from "./runtime_files.ts";
+import { makePrivateDirectory } from "../runtime_files.ts";
 import { reconcileConfig, requireAdminKey, type SealedConfig } from "./sealed_config.ts";
 import type { Step } from "./steps.ts";
 import {

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ConfigError } from "../config.ts";
+import { ConfigError } from "../../config.ts";
 import { openTracer } from "./telemetry.ts";
 
 const COLLECTOR = "http://127.0.0.1:4318";

@@ -1,12 +1,12 @@
 /** Join tokens for K3s, where the operator named a server and a kube-apiserver to make them in. */
 import type { Logger } from "@logtape/logtape";
-import { type K3sJoins, openK3sJoins } from "../api/k3s_join.ts";
-import type { KubernetesUpstream } from "../api/k8s/upstream.ts";
-import type { Workers } from "../api/workers.ts";
-import type { Bytes } from "../backends/mod.ts";
-import { ConfigError } from "../config.ts";
-import type { Store } from "../store/mod.ts";
-import type { SealedConfig } from "./sealed_config.ts";
+import { type K3sJoins, openK3sJoins } from "../../api/k3s_join.ts";
+import type { KubernetesUpstream } from "../../api/k8s/upstream.ts";
+import type { Workers } from "../../api/workers.ts";
+import type { Bytes } from "../../backends/mod.ts";
+import { ConfigError } from "../../config.ts";
+import type { Store } from "../../store/mod.ts";
+import type { SealedConfig } from "../node/sealed_config.ts";
 
 /** @throws {ConfigError} where an honest token cannot be made with what is configured */
 export async function openK3s(options: {

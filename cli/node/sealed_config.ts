@@ -5,14 +5,14 @@
  */
 import canonicalize from "canonicalize";
 import * as v from "valibot";
-import type { Bytes } from "../backends/mod.ts";
-import { type Config, ConfigError, flagName } from "../config.ts";
-import { formatTeePlugin } from "../config_values.ts";
-import { type Store, StoreError } from "../store/mod.ts";
-import { sealedUpstream } from "./k8s_upstream.ts";
-import { readPolicies } from "./policies.ts";
-import { readWorkerPolicy } from "./worker_policy.ts";
-import { reconcileRecoveryKeys } from "./recovery_keys.ts";
+import type { Bytes } from "../../backends/mod.ts";
+import { type Config, ConfigError, flagName } from "../../config.ts";
+import { formatTeePlugin } from "../../config_values.ts";
+import { type Store, StoreError } from "../../store/mod.ts";
+import { sealedUpstream } from "../master/k8s_upstream.ts";
+import { readPolicies } from "../policies.ts";
+import { readWorkerPolicy } from "../worker_policy.ts";
+import { reconcileRecoveryKeys } from "../recovery_keys.ts";
 
 const SCHEMA = v.strictObject({
   v: v.literal(1),

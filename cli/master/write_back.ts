@@ -1,14 +1,18 @@
 /** Results of chain requests, written back on chain where the master was given a MasterCap. */
 import type { Logger } from "@logtape/logtape";
-import { signerSeed } from "../api/result_outbox.ts";
-import { createResultWriter, NO_WRITE_BACK, type WriteBackStatus } from "../api/result_writer.ts";
-import type { Store } from "../store/mod.ts";
-import { sleep } from "../sui/abort.ts";
-import { openGrpcWriter } from "../sui/grpc_writer.ts";
-import type { Ledger } from "../sui/ledger.ts";
-import { createResultSigner } from "../sui/result_signer.ts";
-import { systemRandom } from "./node.ts";
-import type { SealedConfig } from "./sealed_config.ts";
+import { signerSeed } from "../../api/result_outbox.ts";
+import {
+  createResultWriter,
+  NO_WRITE_BACK,
+  type WriteBackStatus,
+} from "../../api/result_writer.ts";
+import type { Store } from "../../store/mod.ts";
+import { sleep } from "../../sui/abort.ts";
+import { openGrpcWriter } from "../../sui/grpc_writer.ts";
+import type { Ledger } from "../../sui/ledger.ts";
+import { createResultSigner } from "../../sui/result_signer.ts";
+import { systemRandom } from "../node/node.ts";
+import type { SealedConfig } from "../node/sealed_config.ts";
 
 export interface WriteBack extends AsyncDisposable {
   /** Whether results are to be put into the outbox. */

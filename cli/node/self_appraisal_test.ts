@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { attestationResult, CheckList } from "../backends/appraisal.ts";
-import { BackendError, type Bytes, type TeeBackend, type TeeType } from "../backends/mod.ts";
-import { createWebCryptoVerifier } from "../backends/signatures.ts";
-import { createEvidenceVerifier, type EvidenceInput } from "../backends/verification.ts";
+import { attestationResult, CheckList } from "../../backends/appraisal.ts";
+import { BackendError, type Bytes, type TeeBackend, type TeeType } from "../../backends/mod.ts";
+import { createWebCryptoVerifier } from "../../backends/signatures.ts";
+import { createEvidenceVerifier, type EvidenceInput } from "../../backends/verification.ts";
 import { appraiseSelf } from "./self_appraisal.ts";
 
 function backend(kind: TeeType, attests: boolean): TeeBackend {

@@ -1,6 +1,6 @@
 /** The TEE that a command runs on: found, opened, and shown to be genuine before a key is touched. */
 import type { Logger } from "@logtape/logtape";
-import { hardwareFactories } from "../backends/hardware.ts";
+import { hardwareFactories } from "../../backends/hardware.ts";
 import {
   BackendError,
   type BackendFactory,
@@ -9,14 +9,14 @@ import {
   type SealPolicy,
   type TeeBackend,
   type TeeType,
-} from "../backends/mod.ts";
-import { createPluginFactory } from "../backends/plugin/backend.ts";
-import { createProbeHost, type ProbeHost } from "../backends/probe.ts";
-import { createRegistry } from "../backends/registry.ts";
-import { createSimulationFactory } from "../backends/simulation/backend.ts";
-import { measureProgram } from "../backends/simulation/program.ts";
-import { type Config, ConfigError } from "../config.ts";
-import { runningProgram } from "./program.ts";
+} from "../../backends/mod.ts";
+import { createPluginFactory } from "../../backends/plugin/backend.ts";
+import { createProbeHost, type ProbeHost } from "../../backends/probe.ts";
+import { createRegistry } from "../../backends/registry.ts";
+import { createSimulationFactory } from "../../backends/simulation/backend.ts";
+import { measureProgram } from "../../backends/simulation/program.ts";
+import { type Config, ConfigError } from "../../config.ts";
+import { runningProgram } from "../program.ts";
 
 /**
  * Another hardware than this machine's under the vendors' roots: devices of a test and who vouches
@@ -120,8 +120,8 @@ async function appraiseUnderVendorRoots(
 ): Promise<void> {
   const [{ createWebCryptoVerifier }, { createEvidenceVerifier }, { appraiseSelf }] = await Promise
     .all([
-      import("../backends/signatures.ts"),
-      import("../backends/verification.ts"),
+      import("../../backends/signatures.ts"),
+      import("../../backends/verification.ts"),
       import("./self_appraisal.ts"),
     ]);
   await appraiseSelf(tee, {

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { ConfigError, loadConfig } from "../config.ts";
-import { openTestStore } from "../tests/fakes/test_store.ts";
+import { ConfigError, loadConfig } from "../../config.ts";
+import { openTestStore } from "../../tests/fakes/test_store.ts";
 import { reconcileConfig, replaceTee } from "./sealed_config.ts";
 
 const FIRST = `SEV:${"0a".repeat(32)}:/opt/first.so`;

@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { getLogger } from "@logtape/logtape";
 import { createHash } from "node:crypto";
-import { ConfigError } from "../config.ts";
-import { memoryStore, randomBytes } from "../tests/fakes/api.ts";
+import { ConfigError } from "../../config.ts";
+import { memoryStore, randomBytes } from "../../tests/fakes/api.ts";
 import { k3sCaHash, openK3s } from "./k3s.ts";
 
 const PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";

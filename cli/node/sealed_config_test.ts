@@ -1,6 +1,6 @@
 import { assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
-import { ConfigError, loadConfig } from "../config.ts";
-import { openTestStore } from "../tests/fakes/test_store.ts";
+import { ConfigError, loadConfig } from "../../config.ts";
+import { openTestStore } from "../../tests/fakes/test_store.ts";
 import { reconcileConfig, replaceAdminKey } from "./sealed_config.ts";
 
 const FIRST = "MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=";

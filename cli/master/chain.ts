@@ -1,16 +1,16 @@
 /** The chain's half of the master: validator and reader where a contract and an endpoint are set. */
 import type { Logger } from "@logtape/logtape";
-import type { ChainExecutor } from "../api/chain_executor.ts";
-import type { ReplayGate } from "../api/chain_replay.ts";
-import type { ChainListenerView, ChainTrust } from "../api/deps.ts";
-import { type ChainDelivery, createChainListener, EVENTS_IN_FLIGHT } from "../sui/events.ts";
-import { openGrpcLedger } from "../sui/grpc_ledger.ts";
-import type { Ledger } from "../sui/ledger.ts";
-import { createQuorumLedger } from "../sui/quorum_ledger.ts";
-import { createSealTokenValidator, type SealTokenValidator } from "../sui/seal_token.ts";
-import { createQuorumZkLogin } from "../sui/quorum_zk_login.ts";
-import type { ZkLoginVerifier } from "../sui/wallet_signature.ts";
-import type { SealedConfig } from "./sealed_config.ts";
+import type { ChainExecutor } from "../../api/chain_executor.ts";
+import type { ReplayGate } from "../../api/chain_replay.ts";
+import type { ChainListenerView, ChainTrust } from "../../api/deps.ts";
+import { type ChainDelivery, createChainListener, EVENTS_IN_FLIGHT } from "../../sui/events.ts";
+import { openGrpcLedger } from "../../sui/grpc_ledger.ts";
+import type { Ledger } from "../../sui/ledger.ts";
+import { createQuorumLedger } from "../../sui/quorum_ledger.ts";
+import { createSealTokenValidator, type SealTokenValidator } from "../../sui/seal_token.ts";
+import { createQuorumZkLogin } from "../../sui/quorum_zk_login.ts";
+import type { ZkLoginVerifier } from "../../sui/wallet_signature.ts";
+import type { SealedConfig } from "../node/sealed_config.ts";
 
 const FORGET_INTERVAL_MS = 60_000;
 

@@ -1,7 +1,7 @@
 /** The certificates of the etcd TCP listener: of the operator's files, or of the CA made in the TEE. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import type { EtcdAuthority, TlsFiles } from "../api/etcd/mod.ts";
-import { type Config, ConfigError } from "../config.ts";
+import type { EtcdAuthority, TlsFiles } from "../../api/etcd/mod.ts";
+import { type Config, ConfigError } from "../../config.ts";
 
 /** How often the operator's files are looked at. */
 const LOOK_EVERY_MS = 60_000;

@@ -1,12 +1,12 @@
 /** What the master says of itself when it is ready. */
-import type { ReplayGate } from "../api/chain_replay.ts";
-import type { TeeFacts } from "../api/deps.ts";
-import type { Config } from "../config.ts";
-import type { Store } from "../store/mod.ts";
+import type { ReplayGate } from "../../api/chain_replay.ts";
+import type { TeeFacts } from "../../api/deps.ts";
+import type { Config } from "../../config.ts";
+import type { Store } from "../../store/mod.ts";
 import type { ChainParts } from "./chain.ts";
 import type { EtcdListener } from "./etcd_listener.ts";
 import type { Listeners } from "./listeners.ts";
-import { formatListen } from "./runtime_files.ts";
+import { formatListen } from "../runtime_files.ts";
 
 export function banner(facts: {
   readonly version: string;

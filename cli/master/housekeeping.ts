@@ -1,13 +1,13 @@
 /** What a running master does once a second beside serving: workers, history, memory, certificates. */
 import type { Logger } from "@logtape/logtape";
-import { AutoCompactor } from "../api/etcd/mod.ts";
-import type { ApiServer } from "../api/server.ts";
-import type { Workers } from "../api/workers.ts";
-import type { K3sJoins } from "../api/k3s_join.ts";
-import type { Store } from "../store/mod.ts";
+import { AutoCompactor } from "../../api/etcd/mod.ts";
+import type { ApiServer } from "../../api/server.ts";
+import type { Workers } from "../../api/workers.ts";
+import type { K3sJoins } from "../../api/k3s_join.ts";
+import type { Store } from "../../store/mod.ts";
 import type { EtcdListener } from "./etcd_listener.ts";
 import { createMemoryKeeper, trimmer } from "./memory.ts";
-import type { NodeTls } from "./node.ts";
+import type { NodeTls } from "../node/node.ts";
 
 export interface Housekept {
   readonly store: Store;

@@ -2,12 +2,12 @@
  * Before any key is touched, hardware proves itself to its own master: evidence over fresh random
  * report data must lead to the vendor's pinned root. A fake device does not pass for hardware.
  */
-import type { AttestationResult } from "../backends/appraisal.ts";
-import { BackendError, type Bytes, type TeeBackend, type TeeType } from "../backends/mod.ts";
-import { type Policy, policyFromJson } from "../backends/policy/mod.ts";
-import { ecSpki } from "../backends/signatures.ts";
-import { isTaEvidence, parseTaEvidence } from "../backends/trustzone/ta_abi.ts";
-import type { EvidenceVerifier } from "../backends/verification.ts";
+import type { AttestationResult } from "../../backends/appraisal.ts";
+import { BackendError, type Bytes, type TeeBackend, type TeeType } from "../../backends/mod.ts";
+import { type Policy, policyFromJson } from "../../backends/policy/mod.ts";
+import { ecSpki } from "../../backends/signatures.ts";
+import { isTaEvidence, parseTaEvidence } from "../../backends/trustzone/ta_abi.ts";
+import type { EvidenceVerifier } from "../../backends/verification.ts";
 
 /**
  * What makes evidence genuine, and no more: which measurement is the right one is the relying

@@ -3,8 +3,8 @@
  * that are asked for: so it is on only where the sealed configuration names the same collector.
  */
 import { trace, type Tracer } from "@opentelemetry/api";
-import { ConfigError } from "../config.ts";
-import { VERSION } from "../version.ts";
+import { ConfigError } from "../../config.ts";
+import { VERSION } from "../../version.ts";
 
 /** Variables that would send something else, or somewhere else. */
 const REFUSED = /^OTEL_(EXPORTER_OTLP_(TRACES|METRICS|LOGS)_|DENO_CONSOLE$)/;

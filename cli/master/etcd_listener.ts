@@ -6,10 +6,10 @@ import {
   type EtcdAuthority,
   type EtcdServer,
   type ListenSpec,
-} from "../api/etcd/mod.ts";
-import { type Config, ConfigError } from "../config.ts";
+} from "../../api/etcd/mod.ts";
+import { type Config, ConfigError } from "../../config.ts";
 import { type EtcdCertificates, openEtcdCertificates } from "./etcd_certificates.ts";
-import { type OpenNode, systemRandom } from "./node.ts";
+import { type OpenNode, systemRandom } from "../node/node.ts";
 
 export interface EtcdListener {
   readonly server: EtcdServer;

@@ -4,7 +4,7 @@
  * wrapped the store's key to it (`nautilus key rewrap`). The private half never leaves memory.
  */
 import type { Logger } from "@logtape/logtape";
-import { BackendError, type Bytes, type TeeBackend } from "../backends/mod.ts";
+import { BackendError, type Bytes, type TeeBackend } from "../../backends/mod.ts";
 import {
   acceptRecovery,
   createRecoveryRequest,
@@ -12,11 +12,11 @@ import {
   recoveryRecipients,
   type RecoveryRequest,
   StoreError,
-} from "../store/mod.ts";
-import { UsageError } from "./command.ts";
+} from "../../store/mod.ts";
+import { UsageError } from "../command.ts";
 import type { OpenHost } from "./node.ts";
-import { readDocument } from "./recovery_files.ts";
-import { removeFile, replaceFile } from "./runtime_files.ts";
+import { readDocument } from "../recovery_files.ts";
+import { removeFile, replaceFile } from "../runtime_files.ts";
 
 const POLL_MS = 500;
 

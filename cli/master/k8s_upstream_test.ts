@@ -1,8 +1,8 @@
 /** The credential of the upstream: read, sealed, used over TLS, never told. */
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { memoryStore, testApi } from "../tests/fakes/api.ts";
-import { ConfigError, loadConfig } from "../config.ts";
-import { listenTls } from "../tests/fakes/tls_listener.ts";
+import { memoryStore, testApi } from "../../tests/fakes/api.ts";
+import { ConfigError, loadConfig } from "../../config.ts";
+import { listenTls } from "../../tests/fakes/tls_listener.ts";
 import { openUpstream, sealedUpstream } from "./k8s_upstream.ts";
 
 const TOKEN = "a-token-of-the-upstream-0123456789";

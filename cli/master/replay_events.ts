@@ -5,9 +5,9 @@ import {
   ReplayDecided,
   type ReplayDecision,
   type ReplayGate,
-} from "../api/chain_replay.ts";
-import type { Store } from "../store/mod.ts";
-import { UsageError } from "./command.ts";
+} from "../../api/chain_replay.ts";
+import type { Store } from "../../store/mod.ts";
+import { UsageError } from "../command.ts";
 
 export const REPLAY_HELP: readonly string[] = [
   "After a restore or a recovery requests of the chain are held, because they may have been executed",
