@@ -1,4 +1,5 @@
 /** A Seal token's way in: what the validator answers, as the answer that a worker gets. */
+import { nodeKeyHash } from "../sui/admission_message.ts";
 import { LedgerProtocolError, LedgerUnavailable } from "../sui/ledger.ts";
 import type {
   SealTokenClaims,
@@ -62,6 +63,32 @@ export async function admitProven(ask: () => Promise<TokenDecision>): Promise<Se
   const decision = await askChain(ask);
   if (!decision.valid) throw sealTokenRefused(decision.code, decision.reason);
   return decision.token;
+}
+
+/**
+ * The same for a session that stands: its token must still be its owner's, and name the node key that
+ * signs under it. A key that the owner put another in the place of is good for nothing more.
+ *
+ * @param held as the admission has it; node key in base64 SPKI
+ * @throws {ApiProblem} as `admit`, and 403 `wrong_node_key`
+ */
+export async function admitAgain(
+  ask: () => Promise<TokenDecision>,
+  held: { readonly owner: string; readonly nodeKey: string },
+): Promise<SealTokenClaims> {
+  const claims = await admitProven(ask);
+  if (claims.owner !== held.owner) {
+    throw sealTokenRefused("wrong_owner", "the Seal token belongs to another address by now");
+  }
+  if (claims.nodeKeyHash !== nodeKeyHash(Uint8Array.fromBase64(held.nodeKey))) {
+    throw new ApiProblem(
+      403,
+      "wrong_node_key",
+      "the Seal token names another node key by now: join again with that one",
+      { field: "seal_token" },
+    );
+  }
+  return claims;
 }
 
 /** @throws {ApiProblem} 503 where the chain cannot be asked; 502 where it answers what cannot be. */

@@ -51,8 +51,11 @@ export interface K3sJoinData {
 }
 
 export interface K3sJoins {
-  /** A token for the live admission of a node. @throws {ApiProblem} 401 where it is over, 503 */
-  issue(nodeId: string): Promise<K3sJoinData>;
+  /**
+   * A token for an admission of the node, as long as it is the one that lives: whoever came after
+   * under the same name has another. @throws {ApiProblem} 401 where it is over, 503
+   */
+  issue(nodeId: string, admission: string | undefined): Promise<K3sJoinData>;
   /** Deletes every token whose admission is over; called by a timer. @returns how many are left */
   revoke(): Promise<number>;
 }
@@ -173,10 +176,10 @@ export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
       });
       return running;
     },
-    async issue(nodeId) {
+    async issue(nodeId, admission) {
       for (let draw = 0; draw < MAX_DRAWS; draw++) {
         const live = workers.liveAdmission(nodeId);
-        if (live === undefined) throw sessionOver();
+        if (live === undefined || live.id !== admission) throw sessionOver();
         const token: Token = {
           v: 1,
           token_id: letters(random, 6),

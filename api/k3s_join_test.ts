@@ -231,6 +231,33 @@ Deno.test("attack: a slashing while the token is made hands out nothing, and the
   assertEquals(await all.names(), []);
 });
 
+Deno.test("attack: whoever lost the name meanwhile is not handed a token of the one who has it now", async () => {
+  await using all = await scene();
+  const { world } = all;
+  const first = world.worker("worker-1", 21);
+  const second = world.worker("worker-1", 22);
+  const said = async (change: { revoked?: boolean; status?: "suspended" | "active" }) => {
+    world.gateway.setEntry(first.tokenId, change);
+    await world.deliver();
+  };
+  // The chain takes the first one's permission back twice, and gives it back both times; in between
+  // the name goes to the second.
+  world.afterCheck = async () => {
+    world.afterCheck = async () => {
+      world.afterCheck = () => Promise.resolve();
+      await said({ revoked: true });
+      assertEquals((await world.join(second)).status, 200);
+      await said({ revoked: false });
+    };
+    await said({ status: "suspended" });
+    await said({ status: "active" });
+  };
+  const answer = await join(world, first);
+  assertEquals([answer.status, answer.body["code"]], [401, "session_unknown"]);
+  assertEquals(await all.names(), []);
+  assertEquals(world.workers.get("worker-1")?.owner, second.wallet.address);
+});
+
 Deno.test("a Secret of somebody else is neither taken for ours nor deleted", async () => {
   await using all = await scene();
   const { world } = all;

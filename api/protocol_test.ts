@@ -11,6 +11,7 @@ import {
   signedHeaders,
 } from "../tests/fakes/protocol.ts";
 import type { AdmissionProof } from "../sui/admission.ts";
+import { nodeKeyHash } from "../sui/admission_message.ts";
 
 const NIGHTLY = Deno.env.get("NAUTILUS_NIGHTLY") === "1";
 
@@ -199,6 +200,21 @@ Deno.test("a renewal that finds the token slashed ends the session, without any 
   assertEquals(refused(await world.beat(worker, token, 1)), "seal_token_inactive");
   assertEquals(refused(await world.beat(worker, token, 2)), "session_unknown");
 });
+
+for (const how of ["renewal", "sweep"] as const) {
+  Deno.test(`a ${how} ends the session of a node key that the token does not name any more`, async () => {
+    const { world, worker, token } = await joined();
+    await using _world = world;
+    world.time.now += SESSION_TTL_MS / 2 + 1_000;
+    const { spki } = world.worker("worker-2", 22);
+    const node_key_hash = Uint8Array.fromHex(nodeKeyHash(spki));
+    world.gateway.setToken(worker.tokenId, { node_key_hash });
+    if (how === "sweep") assertEquals((await world.workers.sweep()).refused, ["worker-1"]);
+    else assertEquals(refused(await world.beat(worker, token, 1)), "wrong_node_key");
+    assertEquals(refused(await world.beat(worker, token, 2)), "session_unknown");
+    assertEquals(refused(await world.join(worker)), "wrong_node_key");
+  });
+}
 
 Deno.test("no session outlives its token", async () => {
   await using world = await protocolWorld();

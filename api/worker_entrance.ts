@@ -1,6 +1,6 @@
 /** The door: a session for whom the chain vouches, unless it takes that back meanwhile. */
 import type { SealTokenClaims } from "../sui/seal_token.ts";
-import { admit, admitProven } from "./admission.ts";
+import { admit, admitAgain } from "./admission.ts";
 import { ApiProblem } from "./problem.ts";
 import type { RevocationLog } from "./revocation_log.ts";
 import type { RegisterWorkerRequest } from "./schemas.ts";
@@ -22,7 +22,8 @@ interface Entrant {
   /** `seal_0x…`. */
   readonly token: string;
   claims(): Promise<ProvenClaims>;
-  again(): Promise<SealTokenClaims>;
+  /** @param owner as the chain had it the first time */
+  again(owner: string): Promise<SealTokenClaims>;
   readonly proven?: NonNullable<WorkerRecord["admission"]>;
 }
 
@@ -73,7 +74,7 @@ export function createWorkerEntrance(
         session,
       };
       if (!await roster.write(existing, record)) continue;
-      if (revocations.since(nodeId, mark)) await confirm(entrant, session.hash);
+      if (revocations.since(nodeId, mark)) await confirm(entrant, claims.owner, session.hash);
       return {
         nodeId,
         created: existing === undefined,
@@ -81,6 +82,7 @@ export function createWorkerEntrance(
         sessionToken: token,
         sessionExpiresAtMs: session.expires_at_ms,
         heartbeatTimeoutMs,
+        admission: proven?.id,
         evidence,
       };
     }
@@ -88,11 +90,11 @@ export function createWorkerEntrance(
   }
 
   /** The chain spoke of the node while it entered: what it says now decides. */
-  async function confirm(entrant: Entrant, hash: string): Promise<void> {
+  async function confirm(entrant: Entrant, owner: string, hash: string): Promise<void> {
     try {
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const mark = revocations.mark();
-        await entrant.again();
+        await entrant.again(owner);
         if (!revocations.since(entrant.nodeId, mark)) return;
       }
       throw busy(entrant.nodeId);
@@ -120,16 +122,18 @@ export function createWorkerEntrance(
     async admit({ nodeId, tokenId, nodeKey, claims }) {
       const { proof } = options;
       if (proof === undefined) throw new TypeError("nobody can be admitted by proof here");
+      const proven = {
+        id: proof.random(16).toHex(),
+        token_id: tokenId,
+        node_key: nodeKey.toBase64(),
+      };
       const registration = await enter({
         nodeId,
         token: `seal_${tokenId}`,
         claims,
-        again: () => admitProven(() => proof.readToken(tokenId, nodeId)),
-        proven: {
-          id: proof.random(16).toHex(),
-          token_id: tokenId,
-          node_key: nodeKey.toBase64(),
-        },
+        again: (owner) =>
+          admitAgain(() => proof.readToken(tokenId, nodeId), { owner, nodeKey: proven.node_key }),
+        proven,
       });
       roster.validated(nodeId, undefined);
       return registration;

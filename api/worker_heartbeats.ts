@@ -1,5 +1,5 @@
 /** Heartbeats and leaving: what a worker does under its session, and how a session is renewed. */
-import { admitProven } from "./admission.ts";
+import { admitAgain } from "./admission.ts";
 import type { SignedBeat } from "./beat_signature.ts";
 import { directVerifier } from "./node_key_verifier.ts";
 import { ApiProblem } from "./problem.ts";
@@ -73,7 +73,8 @@ export function createWorkerHeartbeats(
     if (admission === undefined || proof === undefined || entry.renewing) return undefined;
     entry.renewing = true;
     try {
-      const claims = await admitProven(() => proof.readToken(admission.token_id, nodeId));
+      const held = { owner: entry.record.owner, nodeKey: admission.node_key };
+      const claims = await admitAgain(() => proof.readToken(admission.token_id, nodeId), held);
       const { record } = entry;
       // Whatever happened to the worker while the chain was asked stands.
       if (record.admission?.id !== admission.id || record.session === undefined) return undefined;

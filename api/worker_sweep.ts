@@ -3,7 +3,7 @@
  * the others, and what they said is shown.
  */
 import type { SealTokenClaims } from "../sui/seal_token.ts";
-import { admit, admitProven } from "./admission.ts";
+import { admit, admitAgain } from "./admission.ts";
 import { ApiProblem } from "./problem.ts";
 import { sessionsOf } from "./session_index.ts";
 import { changeState, type Entry } from "./worker_entry.ts";
@@ -46,7 +46,8 @@ export function createWorkerSweep(
     const { validator, proof } = options;
     const { node_id: nodeId, admission, session } = record;
     if (admission !== undefined && proof !== undefined && session !== undefined) {
-      return () => admitProven(() => proof.readToken(admission.token_id, nodeId));
+      const held = { owner: record.owner, nodeKey: admission.node_key };
+      return () => admitAgain(() => proof.readToken(admission.token_id, nodeId), held);
     }
     return token === undefined ? undefined : () => admit(validator, { token, nodeId }, now);
   }

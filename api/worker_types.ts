@@ -64,6 +64,8 @@ export interface Registration {
   readonly sessionToken: string;
   readonly sessionExpiresAtMs: number;
   readonly heartbeatTimeoutMs: number;
+  /** Of one who proved to hold the token: what its sessions go back to, 32 hex. */
+  readonly admission?: string | undefined;
   /** Undefined where none is demanded. */
   readonly evidence?: WorkerAppraisal | undefined;
 }

@@ -121,7 +121,14 @@ async function stay(
 }
 
 function isLost({ code }: JoinRefused): boolean {
-  return ["session_unknown", "session_expired", "replayed", "wrong_node", "signature_invalid"]
+  return [
+    "session_unknown",
+    "session_expired",
+    "replayed",
+    "wrong_node",
+    "wrong_node_key",
+    "signature_invalid",
+  ]
     .includes(code) || code.startsWith("seal_token_");
 }
 

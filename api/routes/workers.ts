@@ -48,7 +48,9 @@ export function workerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
       throw k3sNotConfigured();
     }
     const registration = await register(deps, request);
-    const k3s = request.k3s === true ? await deps.k3s?.issue(registration.nodeId) : undefined;
+    const k3s = request.k3s === true
+      ? await deps.k3s?.issue(registration.nodeId, registration.admission)
+      : undefined;
     deps.log.info("worker {node_id} registered", {
       node_id: registration.nodeId,
       request_id: c.get("requestId"),
