@@ -150,8 +150,10 @@ Deno.test("results wait to be written back where that is on, but not of what is 
     (await executor.results(id)).map(({ writeBack }) => writeBack);
   assertEquals([await states("executed"), await states("skipped")], [["waiting"], ["off"]]);
   assert(entry !== undefined);
-  await abandon(store, entry);
-  assertEquals(await states("executed"), ["given_up"]);
+  for (const why of ["given_up", "answered"] as const) {
+    await abandon(store, entry, why);
+    assertEquals(await states("executed"), [why]);
+  }
 });
 
 Deno.test("forget() lets go of results that are too old or too many; events stay applied", async () => {

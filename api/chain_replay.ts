@@ -40,6 +40,8 @@ export class ReplayDecided extends Error {
 export interface ReplayGate {
   /** For people, where something is held or skipped. */
   readonly notice: string | undefined;
+  /** Whether requests wait for the operator's decision. */
+  readonly isHeld: boolean;
   /** What is to be done with an event. @throws {ReplayHeld} */
   admit(delivery: Pick<ChainDelivery, "event" | "checkpoint">): "execute" | "skip";
   /** Called with the chain's tip before events are read. */
@@ -80,6 +82,7 @@ export async function openReplayGate(
     : BigInt(stored.until);
   return {
     notice: noticeOf(stored, until),
+    isHeld: stored?.decision === null,
     admit({ event, checkpoint }) {
       if (event.kind !== "k8s_request" || stored === undefined) return "execute";
       if (stored.decision === null) throw new ReplayHeld(noticeOf(stored, until));

@@ -25,6 +25,12 @@ export interface EventResult {
   readonly change?: { readonly status: string; readonly key: string };
 }
 
+/**
+ * Whether the chain has a result: `off` where nothing writes back, or did when it came to be;
+ * `answered`: it has one that this master did not see itself write.
+ */
+export type WriteBackOutcome = "off" | "waiting" | "written" | "answered" | "given_up";
+
 /** A result with where and when it came to be. */
 export interface StoredResult {
   /** `<transaction digest>/<event index>`. */
@@ -32,8 +38,7 @@ export interface StoredResult {
   /** Decimal. */
   readonly checkpoint: string;
   readonly appliedAtMs: number;
-  /** Whether the chain has it: `off` where nothing writes back, or did when it came to be. */
-  readonly writeBack: "off" | "waiting" | "written" | "given_up";
+  readonly writeBack: WriteBackOutcome;
   readonly result: EventResult;
 }
 
@@ -58,8 +63,10 @@ const EVENT_PREFIX = "/chain/events/";
 const REQUEST_PREFIX = "/chain/requests/";
 /** As under EVENT_PREFIX: results that wait to be written back on chain (result_outbox.ts). */
 export const OUTBOX_PREFIX = "/chain/outbox/";
-/** As under EVENT_PREFIX, empty value: results that will not be. */
+/** As under EVENT_PREFIX: results that will not be. Empty value: given up. */
 export const UNWRITTEN_PREFIX = "/chain/unwritten/";
+/** Value under UNWRITTEN_PREFIX: the chain has a result of the request already. */
+export const ANSWERED_NOTE = "answered";
 /** Of one request id; requesters can use an id as often as they pay for. */
 const MAX_RESULTS = 100;
 /** Results looked at in one round of forgetting. */
@@ -117,8 +124,14 @@ export async function readResults(
     limit: MAX_RESULTS,
     keysOnly: true,
   });
-  const has = async (key: string) =>
-    (await store.range("system", { key: encoder.encode(key), countOnly: true })).count > 0;
+  const outcomeOf = async (name: string): Promise<WriteBackOutcome> => {
+    const at = async (prefix: string) =>
+      (await store.range("system", { key: encoder.encode(prefix + name) })).kvs[0];
+    if (await at(OUTBOX_PREFIX) !== undefined) return "waiting";
+    const note = await at(UNWRITTEN_PREFIX);
+    if (note === undefined) return "written";
+    return decoder.decode(note.value) === ANSWERED_NOTE ? "answered" : "given_up";
+  };
   const found = await Promise.all(kvs.map(async ({ key }) => {
     const name = decoder.decode(key).slice(prefix.length);
     const [kv] = (await store.range("system", { key: encoder.encode(EVENT_PREFIX + name) })).kvs;
@@ -129,13 +142,7 @@ export async function readResults(
       event: name.slice(slash + 1),
       checkpoint: BigInt(name.slice(0, slash)).toString(),
       appliedAtMs,
-      writeBack: !queued
-        ? "off"
-        : await has(OUTBOX_PREFIX + name)
-        ? "waiting"
-        : await has(UNWRITTEN_PREFIX + name)
-        ? "given_up"
-        : "written",
+      writeBack: queued ? await outcomeOf(name) : "off",
       result,
     };
     return [{ revision: kv.modRevision, stored }];

@@ -1,4 +1,5 @@
-import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
+import { ApiProblem } from "./problem.ts";
 import { ADMIN_TOKEN, SESSION_TTL_MS, testApi } from "../tests/fakes/api.ts";
 import {
   type Answer,
@@ -253,7 +254,15 @@ Deno.test("attack: whoever lost the name meanwhile is not handed a token of the 
     await said({ status: "active" });
   };
   const answer = await join(world, first);
-  assertEquals([answer.status, answer.body["code"]], [401, "session_unknown"]);
+  assertEquals(
+    [answer.status, answer.body["code"]],
+    [503, "busy"],
+    "no session is told that is none",
+  );
+  for (const admission of ["ab".repeat(16), undefined]) {
+    const error = await assertRejects(async () => await world.k3s?.issue("worker-1", admission));
+    assert(error instanceof ApiProblem && error.code === "session_unknown");
+  }
   assertEquals(await all.names(), []);
   assertEquals(world.workers.get("worker-1")?.owner, second.wallet.address);
 });

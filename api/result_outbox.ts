@@ -9,6 +9,7 @@ import { type Operation, type Store, StoreError } from "../store/mod.ts";
 import type { ChainDelivery } from "../sui/events.ts";
 import type { RecordableResult, SignedTransaction } from "../sui/result_signer.ts";
 import {
+  ANSWERED_NOTE,
   type EventIdentity,
   eventName,
   type EventResult,
@@ -122,15 +123,20 @@ export async function remove(store: Store, { key }: OutboxEntry): Promise<void> 
   await store.txn({ compare: [], success: [operation], failure: [] });
 }
 
-/** Takes the entry away and notes that the chain will not have it. */
-export async function abandon(store: Store, { key }: OutboxEntry): Promise<void> {
+/** Takes the entry away and notes that the chain will not have it, or has another's in its place. */
+export async function abandon(
+  store: Store,
+  { key }: OutboxEntry,
+  why: "given_up" | "answered",
+): Promise<void> {
   const name = decoder.decode(key).slice(OUTBOX_PREFIX.length);
   const note = encoder.encode(UNWRITTEN_PREFIX + name);
+  const value = encoder.encode(why === "answered" ? ANSWERED_NOTE : "");
   await store.txn({
     compare: [],
     success: [
       { type: "delete", keyspace: "system", key },
-      { type: "put", keyspace: "system", key: note, value: new Uint8Array(0) },
+      { type: "put", keyspace: "system", key: note, value },
     ],
     failure: [],
   });

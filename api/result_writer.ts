@@ -16,6 +16,8 @@ export interface ResultWriterOptions {
   readonly writer: Pick<ChainWriter, "execute">;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Why nothing may be written now; undefined: it may. Asked before every result. */
+  readonly held?: (() => string | undefined) | undefined;
   /** Results that wait at most; beyond it, and after a week, the oldest is given up. Default 100000. */
   readonly maxWaiting?: number;
   /** Between looks when nothing waits. Default 1000. */
@@ -28,18 +30,27 @@ export interface ResultWriterOptions {
 
 /** How results get back on chain, as `/health` and the metrics tell. */
 export interface WriteBackStatus {
-  /** `off`: no signer is configured. `failing`: the last try did not work. */
-  readonly state: "off" | "on" | "failing";
+  /**
+   * `off`: no signer is configured. `failing`: the last try did not work. `held`: the operator has to
+   * decide first what becomes of the chain's requests after a restore.
+   */
+  readonly state: "off" | "on" | "failing" | "held";
   readonly detail: string;
   /** The signer's, 0x + 64 hex. */
   readonly address: string | undefined;
   readonly waiting: number;
   /** Since the start. */
   readonly written: number;
+  /** Since the start: the chain had a result that this master did not see itself write. */
+  readonly answered: number;
   /** Given up since the start: unknown to the chain, failed too often, waited too long. */
   readonly givenUp: number;
   /** Tries that did not work, since the start. */
   readonly failures: number;
+  /** MIST that the signer held for gas when it last looked, 50 coins at most. */
+  readonly balanceMist: bigint | undefined;
+  /** MIST that a result may cost. */
+  readonly gasBudgetMist: bigint | undefined;
 }
 
 export const NO_WRITE_BACK: WriteBackStatus = Object.freeze({
@@ -48,8 +59,11 @@ export const NO_WRITE_BACK: WriteBackStatus = Object.freeze({
   address: undefined,
   waiting: 0,
   written: 0,
+  answered: 0,
   givenUp: 0,
   failures: 0,
+  balanceMist: undefined,
+  gasBudgetMist: undefined,
 });
 
 export interface ResultWriter {
@@ -74,8 +88,11 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
     address: signer.address,
     waiting: 0,
     written: 0,
+    answered: 0,
     givenUp: 0,
     failures: 0,
+    balanceMist: undefined,
+    gasBudgetMist: signer.gasBudgetMist,
   };
   let wake = new AbortController();
 
@@ -85,7 +102,7 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
   }
 
   async function giveUp(entry: OutboxEntry, why: string): Promise<void> {
-    await abandon(store, entry);
+    await abandon(store, entry, "given_up");
     status = { ...status, givenUp: status.givenUp + 1 };
     log.warn("a result is not written back on chain: {why}", {
       why,
@@ -93,10 +110,20 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
     });
   }
 
+  /** Another master's, or that of the worker whom the request is assigned to: first come. */
+  async function leaveAlone(entry: OutboxEntry): Promise<void> {
+    await abandon(store, entry, "answered");
+    status = { ...status, answered: status.answered + 1 };
+    log.warn("the chain has a result of this request that this master did not see itself write", {
+      request_id: entry.result.requestId,
+      output_here: entry.result.output,
+    });
+  }
+
   /** True where the chain needs nothing more of this result. */
   async function isSettled(entry: OutboxEntry, signal: AbortSignal): Promise<boolean> {
     const state = await signer.state(entry.result.requestId, signal);
-    if (state === "answered") await finished(entry);
+    if (state === "answered") await leaveAlone(entry);
     else if (state === "unknown") await giveUp(entry, "the chain knows no such request");
     return state !== "open";
   }
@@ -109,7 +136,9 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
     let { signed } = entry;
     if (signed === undefined) {
       if (await isSettled(entry, signal)) return;
-      signed = await signer.sign(entry.result, signal);
+      signed = await signer.sign(entry.result, signal, (balanceMist) => {
+        status = { ...status, balanceMist };
+      });
       // Durable before it leaves: the same bytes are the same transaction, however often they are sent.
       await keep(store, entry, signed, entry.failures);
     }
@@ -123,7 +152,10 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
   }
 
   return {
-    status: () => status,
+    status: () => {
+      const why = options.held?.();
+      return why === undefined ? status : { ...status, state: "held", detail: why };
+    },
     wake: () => wake.abort(),
     async run(signal) {
       let failures = 0;
@@ -132,6 +164,10 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
         try {
           const { entry, count } = await oldest(store);
           status = { ...status, waiting: count };
+          if (options.held?.() !== undefined) {
+            await sleep(pollIntervalMs, AbortSignal.any([signal, wake.signal]));
+            continue;
+          }
           if (entry === undefined) {
             failures = 0;
             status = { ...status, state: "on", detail: "nothing waits" };

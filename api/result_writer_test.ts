@@ -179,7 +179,7 @@ Deno.test("run() leaves alone what the chain has, and gives up what the chain do
   schedule(w, "a");
   for (const id of ["a", "a", "unheard of"]) await queue(store, id);
   const status = await run(store, w.signer, w.writer, "empty");
-  assertEquals([status.written, status.givenUp], [2, 1]);
+  assertEquals([status.written, status.answered, status.givenUp], [1, 1, 1]);
   assertEquals(w.recorded(), ["a"]);
   assertEquals(w.node.calls.get("ExecuteTransaction"), 1);
 });
@@ -192,6 +192,7 @@ Deno.test("run() says what the signer lacks, and goes on once it has it", async 
   const poor = await run(store, w.signer, w.writer, "failure");
   assertStringIncludes(poor.detail, "holds 0 MIST for gas");
   assertStringIncludes(poor.detail, "NAUTILUS_SUI_GAS_BUDGET_MIST");
+  assertEquals([poor.balanceMist, poor.gasBudgetMist], [0n, BUDGET]);
   w.gateway.fund(w.signer.address, BUDGET / 2n);
   w.gateway.fund(w.signer.address, BUDGET / 2n);
   const others = w.gateway.issueMasterCap("0x" + "11".repeat(32)).capId;

@@ -95,7 +95,10 @@ export function createWorkerEntrance(
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const mark = revocations.mark();
         await entrant.again(owner);
-        if (!revocations.since(entrant.nodeId, mark)) return;
+        if (revocations.since(entrant.nodeId, mark)) continue;
+        // The chain gave back what it took; what it took with it stays gone.
+        if (roster.get(entrant.nodeId)?.record.session?.hash === hash) return;
+        break;
       }
       throw busy(entrant.nodeId);
     } catch (error) {

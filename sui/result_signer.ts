@@ -53,14 +53,21 @@ export class SignerNotReady extends Error {
 export interface ResultSigner {
   /** 0x + 64 hex: who pays, and who must own the MasterCap. */
   readonly address: string;
+  /** What a result may cost at most. */
+  readonly gasBudgetMist: bigint;
   /** Whether the chain waits for this result. */
   state(requestId: string, signal: AbortSignal): Promise<"open" | "answered" | "unknown">;
   /**
    * Signs the transaction that records the result, over the objects as they stand now.
    *
+   * @param seen is told what the address holds for gas, MIST, 50 coins at most
    * @throws {SignerNotReady} @throws {LedgerUnavailable} @throws {LedgerProtocolError}
    */
-  sign(result: RecordableResult, signal: AbortSignal): Promise<SignedTransaction>;
+  sign(
+    result: RecordableResult,
+    signal: AbortSignal,
+    seen?: (balanceMist: bigint) => void,
+  ): Promise<SignedTransaction>;
 }
 
 const CLOCK = { objectId: "0x6", initialSharedVersion: "1", mutable: false } as const;
@@ -96,8 +103,12 @@ export async function createResultSigner(options: ResultSignerOptions): Promise<
     return refOf(object);
   }
 
-  async function gas(signal: AbortSignal): Promise<ObjectRef[]> {
+  async function gas(
+    signal: AbortSignal,
+    seen: ((balanceMist: bigint) => void) | undefined,
+  ): Promise<ObjectRef[]> {
     const coins = await writer.gasCoins(address, signal);
+    seen?.(coins.reduce((total, { balanceMist }) => total + balanceMist, 0n));
     let sum = 0n;
     const payment: ObjectRef[] = [];
     for (const coin of coins.toSorted((a, b) => a.balanceMist > b.balanceMist ? -1 : 1)) {
@@ -124,6 +135,7 @@ export async function createResultSigner(options: ResultSignerOptions): Promise<
 
   return {
     address,
+    gasBudgetMist,
     async state(requestId, signal) {
       const name = { type: keyType, bcs: requestKeyBytes(requestId) };
       const field = await ledger.getDynamicField(registryId, name, signal);
@@ -133,10 +145,10 @@ export async function createResultSigner(options: ResultSignerOptions): Promise<
       }
       return decodeStrict(RequestField, field.contents).value.answered ? "answered" : "open";
     },
-    async sign(result, signal) {
+    async sign(result, signal, seen) {
       const masterCap = await cap(signal);
       const [payment, price, initialSharedVersion] = await Promise.all([
-        gas(signal),
+        gas(signal, seen),
         writer.referenceGasPrice(signal),
         registryVersion(signal),
       ]);

@@ -30,7 +30,7 @@ export interface HealthDocument {
   readonly chain_trust: string;
   readonly admission: string;
   /** Whether results of chain requests are written back on chain; `failing`: the last try failed. */
-  readonly result_write_back: "off" | "on" | "failing";
+  readonly result_write_back: "off" | "on" | "failing" | "held";
   readonly result_write_back_detail: string;
   /** Address that signs and pays for it. */
   readonly result_signer: string | null;
@@ -51,7 +51,7 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
   if (chain.state === "unreachable" || chain.state === "blocked") {
     problems.push(`the chain's events are not followed: ${chain.state}`);
   }
-  if (writeBack.state === "failing") {
+  if (writeBack.state === "failing" || writeBack.state === "held") {
     problems.push(`results of chain requests are not written back: ${writeBack.detail}`);
   }
   if (deps.legacyBearerTokens) {

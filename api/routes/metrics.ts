@@ -124,11 +124,12 @@ export function registerStateMetrics(metrics: Metrics, deps: ApiDeps): void {
   );
   metrics.observedCounter(
     "nautilus_chain_results_total",
-    "Results written back on chain, and given up.",
+    "Results written back on chain, found answered there by somebody else, and given up.",
     () => {
-      const { written, givenUp } = deps.writeBack();
+      const { written, answered, givenUp } = deps.writeBack();
       return [
         { labels: { outcome: "written" }, value: written },
+        { labels: { outcome: "answered" }, value: answered },
         { labels: { outcome: "given_up" }, value: givenUp },
       ];
     },
@@ -137,6 +138,22 @@ export function registerStateMetrics(metrics: Metrics, deps: ApiDeps): void {
     "nautilus_chain_result_failures_total",
     "Tries to write a result back that did not work.",
     () => deps.writeBack().failures,
+  );
+  metrics.gauge(
+    "nautilus_chain_result_signer_balance_mist",
+    "MIST for gas that the signer of results held when it last looked.",
+    () => {
+      const { balanceMist } = deps.writeBack();
+      return balanceMist === undefined ? [] : [{ value: Number(balanceMist) }];
+    },
+  );
+  metrics.gauge(
+    "nautilus_chain_result_gas_budget_mist",
+    "MIST that one result may cost: a balance below it writes nothing.",
+    () => {
+      const { gasBudgetMist } = deps.writeBack();
+      return gasBudgetMist === undefined ? [] : [{ value: Number(gasBudgetMist) }];
+    },
   );
   metrics.gauge(
     "nautilus_chain_last_event_timestamp_seconds",
