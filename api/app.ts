@@ -65,9 +65,14 @@ export function createApp(deps: ApiDeps): App {
   adminRoutes(app, deps);
   adminKeyRoutes(app, deps);
   backupRoutes(app, deps);
+  etcdCertificateRoutes(app, {
+    authority: deps.etcdAuthority,
+    isAdminToken: deps.isAdminToken,
+    audit: deps.audit,
+  });
+  // After all of our own under /api.
   kubernetesProxyRoutes(app, deps);
   accessReviewRoutes(app, deps);
-  etcdCertificateRoutes(app, { authority: deps.etcdAuthority, isAdminToken: deps.isAdminToken });
   // Last: /api/v1/nodes/heartbeat may be a node too, for any method but POST.
   kubernetesRoutes(app, deps);
   const direct = new Map<string, DirectRoute>();

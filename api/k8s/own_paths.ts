@@ -15,6 +15,7 @@ export const OWN_API_PATHS = {
   adminKeysReseal: "/api/v1/admin/keys/reseal",
   adminKeysWithdraw: "/api/v1/admin/keys/withdraw",
   adminBackup: "/api/v1/admin/backup",
+  etcdClientCertificates: "/api/v1/etcd/client-certificates",
   audit: "/api/v1/audit",
   verify: "/api/v1/verify",
   admissionChallenge: "/api/v1/admission/challenge",

@@ -6,6 +6,7 @@ import {
   AdminResealRequest,
   AdminRevokeRequest,
 } from "../admin_schemas.ts";
+import { ClientCertificateBody } from "../etcd/certificate_routes.ts";
 import { OWN_API_PATHS, REQUESTS_PREFIX } from "../k8s/own_paths.ts";
 import {
   AdmissionChallengeRequest,
@@ -110,6 +111,12 @@ export const ENDPOINTS: readonly Endpoint[] = [
     auth: "admin",
     produces: "application/octet-stream",
     refusals: [401, 403, 409, 429, 503],
+  }),
+  post(OWN_API_PATHS.etcdClientCertificates, "Lets a client into the etcd listener.", {
+    auth: "admin",
+    body: ClientCertificateBody,
+    success: [201],
+    refusals: [...body, 401, 429, 503],
   }),
   get(OWN_API_PATHS.adminKeys, "The key ring: ids, counts and states.", {
     auth: "admin",

@@ -12,6 +12,7 @@ import {
   openEtcdAuthority,
 } from "../../api/etcd/mod.ts";
 import { PROOF_CONTEXT } from "../../api/etcd/authority.ts";
+import type { AuditEvent } from "../../api/audit/mod.ts";
 import type { ApiEnv } from "../../api/http.ts";
 import { answerError } from "../../api/middleware/errors.ts";
 import { PutRequest, PutResponse } from "../../api/etcd/messages.ts";
@@ -161,7 +162,20 @@ Deno.test("POST client-certificates wants the admin and names the field that is 
   const authority = await openAuthority(store);
   const app = new Hono<ApiEnv>();
   app.onError(answerError(getLogger(["test"])));
-  etcdCertificateRoutes(app, { authority, isAdminToken: (token) => token === "admin" });
+  const acts: AuditEvent[] = [];
+  let isFull = false;
+  etcdCertificateRoutes(app, {
+    authority,
+    isAdminToken: (token) => token === "admin",
+    audit: {
+      fingerprint: (token) => `of ${token}`,
+      act(event) {
+        if (isFull) return Promise.reject(new Error("the log takes nothing"));
+        acts.push(event);
+        return Promise.resolve();
+      },
+    },
+  });
   const post = (token: string, body: unknown) =>
     app.request(CLIENT_CERTIFICATES_PATH, {
       method: "POST",
@@ -179,9 +193,30 @@ Deno.test("POST client-certificates wants the admin and names the field that is 
   assertEquals(bad.status, 400);
   assert((await bad.text()).includes("proof"));
   assertEquals((await post("admin", { ...body, extra: 1 })).status, 400);
+  assertEquals(acts, []);
   const good = await post("admin", body);
   assertEquals(good.status, 201);
   assert((await good.text()).includes("BEGIN CERTIFICATE"));
+  assertEquals(
+    acts.map(({ action, actor, credential, status, detail }) => ({
+      action,
+      actor,
+      credential,
+      status,
+      detail,
+    })),
+    [{
+      action: "etcd.client-certificate",
+      actor: "admin",
+      credential: "of admin",
+      status: 201,
+      detail: "client",
+    }],
+  );
+  isFull = true;
+  const unnoted = await post("admin", body);
+  assertEquals(unnoted.status, 500);
+  assert(!(await unnoted.text()).includes("BEGIN CERTIFICATE"));
 });
 
 Deno.test({
