@@ -3,8 +3,9 @@ import type { ReplayGate } from "../../api/chain_replay.ts";
 import type { TeeFacts } from "../../api/deps.ts";
 import type { Config } from "../../config.ts";
 import type { Store } from "../../store/mod.ts";
-import type { ChainParts } from "./chain.ts";
+import type { Chain } from "./chain.ts";
 import type { EtcdListener } from "./etcd_listener.ts";
+import type { Front } from "./front.ts";
 import type { Listeners } from "./listeners.ts";
 import { formatListen } from "../runtime_files.ts";
 
@@ -13,13 +14,12 @@ export function banner(facts: {
   readonly config: Config;
   readonly tee: TeeFacts;
   readonly store: Store;
-  readonly listeners: Listeners;
-  readonly etcd: EtcdListener | undefined;
-  readonly chain: ChainParts;
-  readonly replay: ReplayGate;
-  readonly files: { readonly endpoints: string; readonly kubeconfig: string | undefined };
+  readonly front: Pick<Front, "listeners" | "etcd" | "files">;
+  readonly chain: Pick<Chain, "state">;
+  readonly replay: Pick<ReplayGate, "notice">;
 }): string {
-  const { tee, store, files, listeners } = facts;
+  const { tee, store } = facts;
+  const { listeners, etcd, files } = facts.front;
   const url = (listeners.plain ?? listeners.main).url;
   const rows: (readonly [string, string])[] = [
     ["TEE", `${tee.kind}, level ${tee.securityLevel}, covers ${tee.covers}`],
@@ -27,9 +27,9 @@ export function banner(facts: {
       ? [["", "A SIMULATION PROTECTS NOTHING: for development only."] as const]
       : []),
     ["Listening", listeners.all.map((server) => server.url).join("  ")],
-    ...(facts.etcd === undefined
+    ...(etcd === undefined
       ? []
-      : [["etcd", facts.etcd.server.addresses.map(etcdAddress).join("  ")] as const]),
+      : [["etcd", etcd.server.addresses.map(etcdAddress).join("  ")] as const]),
     [
       "Data",
       `${facts.config.dataDir} (store ${

@@ -6,8 +6,10 @@ import {
   type EtcdAuthority,
   type EtcdServer,
   type ListenSpec,
+  openEtcdAuthority,
 } from "../../api/etcd/mod.ts";
 import { type Config, ConfigError } from "../../config.ts";
+import type { Store } from "../../store/mod.ts";
 import { type EtcdCertificates, openEtcdCertificates } from "./etcd_certificates.ts";
 import { type OpenNode, systemRandom } from "../node/node.ts";
 
@@ -17,6 +19,20 @@ export interface EtcdListener {
   readonly address: { readonly host: string; readonly port: number } | undefined;
   /** Shows a renewed certificate where it is time for one; cheap to ask often. */
   renewCertificate(): Promise<void>;
+}
+
+/** Who lets clients of the etcd interface in, and names this server to them. */
+export function openMasterAuthority(store: Store, config: Config): Promise<EtcdAuthority> {
+  return openEtcdAuthority({
+    store,
+    clock: Date.now,
+    random: systemRandom,
+    names: [
+      config.nodeId,
+      ...(config.etcdListen ? [config.etcdListen.host] : []),
+      ...config.tlsNames,
+    ],
+  });
 }
 
 /**

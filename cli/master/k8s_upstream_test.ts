@@ -3,7 +3,8 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { memoryStore, testApi } from "../../tests/fakes/api.ts";
 import { ConfigError, loadConfig } from "../../config.ts";
 import { listenTls } from "../../tests/fakes/tls_listener.ts";
-import { openUpstream, sealedUpstream } from "./k8s_upstream.ts";
+import { sealedUpstream } from "../node/k8s_credential.ts";
+import { openUpstream } from "./k8s_upstream.ts";
 
 const TOKEN = "a-token-of-the-upstream-0123456789";
 

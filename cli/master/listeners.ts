@@ -8,12 +8,18 @@ import type { ListenAddress } from "../../config_values.ts";
 import type { OpenNode } from "../node/node.ts";
 import { formatListen } from "../runtime_files.ts";
 
-export interface Listeners {
+export interface Listeners extends AsyncDisposable {
   readonly plain: ApiServer | undefined;
   readonly tls: ApiServer | undefined;
   /** What clients with credentials are told: TLS where there is TLS. */
   readonly main: ApiServer;
   readonly all: readonly ApiServer[];
+  /**
+   * No new connections; open requests may go on until the deadline. Disposing leaves them no time;
+   * after the first call there is nothing left to close.
+   * @returns how many connections were cut
+   */
+  close(deadlineMs: number): Promise<{ readonly cut: number }>;
 }
 
 /**
@@ -55,12 +61,22 @@ export async function openListeners(
     throw new ConfigError(`--tls-listen: off leaves ${tee.kind} without any listener`);
   }
   undo.move();
+  const all = [plain, secure].filter((server) => server !== undefined);
+  let closing: Promise<{ readonly cut: number }> | undefined;
+  const close = (deadlineMs: number) => closing ??= closeAll(all, deadlineMs);
   return {
     plain,
     tls: secure,
     main,
-    all: [plain, secure].filter((server) => server !== undefined),
+    all,
+    close,
+    [Symbol.asyncDispose]: () => close(0).then(() => {}),
   };
+}
+
+async function closeAll(servers: readonly ApiServer[], deadlineMs: number) {
+  const closed = await Promise.all(servers.map((server) => server.close(deadlineMs)));
+  return { cut: closed.reduce((sum, { cut }) => sum + cut, 0) };
 }
 
 /** Whoever carries plain HTTP reads it: allowed where nobody is protected, or the kernel is inside. */

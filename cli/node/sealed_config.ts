@@ -9,7 +9,7 @@ import type { Bytes } from "../../backends/mod.ts";
 import { type Config, ConfigError, flagName } from "../../config.ts";
 import { formatTeePlugin } from "../../config_values.ts";
 import { type Store, StoreError } from "../../store/mod.ts";
-import { sealedUpstream } from "../master/k8s_upstream.ts";
+import { sealedUpstream } from "./k8s_credential.ts";
 import { readPolicies } from "../policies.ts";
 import { readWorkerPolicy } from "../worker_policy.ts";
 import { reconcileRecoveryKeys } from "../recovery_keys.ts";
