@@ -2,7 +2,8 @@
 import { type Config, ConfigError } from "../config.ts";
 import type { CommandIo, Flags, FlagSpec } from "./command.ts";
 import { startLogging } from "./logging.ts";
-import { type OpenData, openData, type OpenNodeOptions } from "./node/node.ts";
+import { type OpenData, openData } from "./node/data.ts";
+import type { OpenNodeOptions } from "./node/host.ts";
 import { loadSettings } from "./settings.ts";
 import { createSteps } from "./node/steps.ts";
 

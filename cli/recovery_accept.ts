@@ -7,7 +7,8 @@ import {
   StoreError,
 } from "../store/mod.ts";
 import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
-import { openData, type OpenHost } from "./node/node.ts";
+import { openData } from "./node/data.ts";
+import type { OpenHost } from "./node/host.ts";
 import { withNodeOptions } from "./offline.ts";
 import { readDocument, RecoveryRefused, wanted } from "./recovery_files.ts";
 import {
@@ -19,7 +20,7 @@ import {
 import { removeFile } from "./runtime_files.ts";
 import { replaceTee } from "./node/sealed_config.ts";
 import { loadSettings } from "./settings.ts";
-import { requireSealing } from "./node/tee.ts";
+import { requireSealing } from "./node/sealing.ts";
 import type { RecoveredKey } from "./node/unlock.ts";
 import type { Config } from "../config.ts";
 

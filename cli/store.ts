@@ -12,7 +12,7 @@ import {
   type Flags,
   UsageError,
 } from "./command.ts";
-import type { OpenData } from "./node/node.ts";
+import type { OpenData } from "./node/data.ts";
 import { withData } from "./offline.ts";
 import { MASTER_HELP } from "./running_master.ts";
 import { settingsHelp } from "./settings.ts";

@@ -18,7 +18,7 @@ import {
 } from "../store/mod.ts";
 import type { Config } from "../config.ts";
 import { type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
-import { openHost, type OpenNodeOptions } from "./node/node.ts";
+import { openHost, type OpenNodeOptions } from "./node/host.ts";
 import { withNodeOptions } from "./offline.ts";
 import { mebibytes, progressLine } from "./progress.ts";
 import { RecoveryRefused, wanted } from "./recovery_files.ts";
@@ -26,7 +26,8 @@ import { beginRestore, commitRestore, discardRestore, finishRestore } from "./no
 import { removeFile } from "./runtime_files.ts";
 import { loadSettings } from "./settings.ts";
 import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
-import { sealingOf, systemRandom } from "./node/tee.ts";
+import { sealingOf } from "./node/sealing.ts";
+import { systemRandom } from "./random.ts";
 import { awaitAnswer } from "./node/unlock.ts";
 
 interface Job {

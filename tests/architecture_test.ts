@@ -88,6 +88,23 @@ Deno.test("architecture: imports follow the arrows main -> api -> store -> backe
   expectNone("imports against the arrows", offenders);
 });
 
+/** Floors of cli/, each path and who may stand on it. */
+const FLOORS: readonly (readonly [floor: string, users: RegExp])[] = [
+  ["cli/master/", /^cli\/(master\/|serve\.ts$)/],
+  ["cli/serve.ts", /^main\.ts$/],
+];
+
+Deno.test("architecture: the master stands on the node, and only `serve` stands on the master", () => {
+  const offenders = FLOORS.flatMap(([floor, users]) =>
+    program.filter(({ path }) => !users.test(path)).flatMap(({ path, imports }) =>
+      imports.flatMap(({ file, line }) =>
+        file?.startsWith(floor) === true ? [`${path}:${line}: ${file}`] : []
+      )
+    )
+  );
+  expectNone("imports of the master from elsewhere", offenders);
+});
+
 Deno.test("architecture: the program imports no test code", () => {
   const offenders = program.flatMap(({ path, imports }) =>
     imports.flatMap(({ file, line }) =>

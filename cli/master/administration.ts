@@ -3,7 +3,8 @@ import type { Logger } from "@logtape/logtape";
 import { type Admin, createAdmin } from "../../api/admin/service.ts";
 import { type AuditLog, openAuditLog } from "../../api/audit/mod.ts";
 import { createTokenCheck } from "../../api/session_tokens.ts";
-import { type OpenNode, systemRandom } from "../node/node.ts";
+import type { OpenNode } from "../node/node.ts";
+import { systemRandom } from "../random.ts";
 import { replaceAdminKey } from "../node/sealed_config.ts";
 
 export interface Administration {

@@ -9,7 +9,8 @@ import { createSignedSessions } from "../../api/signed_sessions.ts";
 import { openWorkers, type Workers } from "../../api/workers.ts";
 import type { Bytes } from "../../backends/mod.ts";
 import type { Config } from "../../config.ts";
-import { type OpenNode, systemRandom } from "../node/node.ts";
+import type { OpenNode } from "../node/node.ts";
+import { systemRandom } from "../random.ts";
 import { openWorkerAppraiser } from "../worker_policy.ts";
 import type { Chain } from "./chain.ts";
 

@@ -3,7 +3,7 @@ import { type IssuedTlsFiles, openEtcdAuthority } from "../../api/etcd/mod.ts";
 import { loadConfig } from "../../config.ts";
 import { openTestStore } from "../../tests/fakes/test_store.ts";
 import { openEtcdCertificates } from "./etcd_certificates.ts";
-import { systemRandom } from "../node/node.ts";
+import { systemRandom } from "../random.ts";
 import { ConfigError } from "../../config.ts";
 
 const DAY_MS = 86_400_000;

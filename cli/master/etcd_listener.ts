@@ -11,7 +11,8 @@ import {
 import { type Config, ConfigError } from "../../config.ts";
 import type { Store } from "../../store/mod.ts";
 import { type EtcdCertificates, openEtcdCertificates } from "./etcd_certificates.ts";
-import { type OpenNode, systemRandom } from "../node/node.ts";
+import type { OpenNode } from "../node/node.ts";
+import { systemRandom } from "../random.ts";
 
 export interface EtcdListener {
   readonly server: EtcdServer;

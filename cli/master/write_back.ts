@@ -11,7 +11,7 @@ import { sleep } from "../../sui/abort.ts";
 import { openGrpcWriter } from "../../sui/grpc_writer.ts";
 import type { Ledger } from "../../sui/ledger.ts";
 import { createResultSigner } from "../../sui/result_signer.ts";
-import { systemRandom } from "../node/node.ts";
+import { systemRandom } from "../random.ts";
 import type { SealedConfig } from "../node/sealed_config.ts";
 
 export interface WriteBack extends AsyncDisposable {

@@ -14,7 +14,7 @@ import {
   StoreError,
 } from "../../store/mod.ts";
 import { UsageError } from "../command.ts";
-import type { OpenHost } from "./node.ts";
+import type { OpenHost } from "./host.ts";
 import { readDocument } from "../recovery_files.ts";
 import { removeFile, replaceFile } from "../runtime_files.ts";
 
