@@ -100,10 +100,14 @@ function coveredBy(position: Pick<CursorPosition, "checkpoint" | "event">): bigi
   return position.checkpoint === 0n ? undefined : position.checkpoint - 1n;
 }
 
+/** The module whose events are wanted: package of its first publication, and its name. */
+export interface ModuleFilter {
+  readonly packageId: string;
+  readonly module: string;
+}
+
 /** Events whose type the module defines: only it can have emitted them. */
-export function moduleFilter(
-  filter: { readonly packageId: string; readonly module: string },
-): GrpcTypes.EventFilter {
+export function moduleFilter(filter: ModuleFilter): GrpcTypes.EventFilter {
   return {
     terms: [{
       literals: [{

@@ -3,22 +3,24 @@
  * only (grpc_writer.ts writes); the clients of @mysten/sui are loaded when it is opened, not before.
  */
 import type { GrpcTypes, RpcError, SuiGrpcClient } from "@mysten/sui/grpc";
-import { follow } from "./abort.ts";
-import { addressBytes, canonicalAddress } from "./address.ts";
-import { decodeCursor } from "./cursor.ts";
-import { eventPage, moduleFilter, type StartPosition } from "./event_page.ts";
-import { decodeObject, decodeStatus, EVENT_READ_MASK, OBJECT_READ_MASK } from "./grpc_decode.ts";
+import { canonicalAddress } from "./address.ts";
 import {
   ANSWER_TOO_LARGE,
-  guardedFetch,
-  observationOf,
-  type ResponseHeaders,
-} from "./grpc_transport.ts";
+  type ChainClient,
+  type ChainClientOptions,
+  CLIENT_DEFAULTS,
+  httpEndpoint,
+  type ObjectAnswer,
+} from "./chain_client.ts";
+import { decodeCursor, type StoredPosition } from "./cursor.ts";
+import { type FieldName, readDynamicField } from "./dynamic_field.ts";
+import { eventPage, type ModuleFilter, moduleFilter, type StartPosition } from "./event_page.ts";
+import { decodeObject, decodeStatus, EVENT_READ_MASK, OBJECT_READ_MASK } from "./grpc_decode.ts";
+import { guardedFetch, observationOf, type ResponseHeaders } from "./grpc_transport.ts";
 import {
   type EventCursor,
   type EventPage,
   type EventStart,
-  type Ledger,
   LedgerHistoryPruned,
   type LedgerObject,
   type LedgerObservation,
@@ -27,32 +29,19 @@ import {
   LedgerUnavailable,
 } from "./ledger.ts";
 import { ObjectBatcher } from "./object_batcher.ts";
+import { request, type RequestLimits, unlessAborted } from "./request.ts";
 import type { ZkLoginVerifier } from "./wallet_signature.ts";
 
-export interface GrpcLedgerOptions {
-  /** `https://host:port` of a full node; `http://` only for tests and loopback. */
-  readonly endpoint: string;
-  /** Base58. An answer from another chain is refused. Absent: the first answer's chain is kept. */
-  readonly chainId?: string;
-  /** Most a request may take, milliseconds. Default 10000. */
-  readonly timeoutMs?: number;
-  /** Largest answer taken, bytes. Default 16 MiB. */
-  readonly maxAnswerBytes?: number;
-  /** Requests for objects on their way at once. Default 8. */
-  readonly maxInFlight?: number;
-  /** Default: the platform's. */
-  readonly fetch?: typeof fetch;
-}
+export type { ChainClient } from "./chain_client.ts";
 
-/** The ledger, and the node's word on signatures that only the chain can judge. */
-export interface ChainClient extends Ledger {
-  readonly zkLogin: ZkLoginVerifier;
-}
+/** `endpoint`: `https://host:port` of a full node. */
+export type GrpcLedgerOptions = ChainClientOptions;
 
-/** Per object, so that one answer that cannot be does not take the others of its batch with it. */
-type ObjectAnswer =
-  | { readonly object: LedgerObject | undefined }
-  | { readonly error: LedgerProtocolError | LedgerUnavailable };
+/** Where a page begins: behind what `position` names, looked for from a checkpoint on or by token. */
+interface ReadFrom {
+  readonly position: StartPosition;
+  readonly startCheckpoint: bigint | undefined;
+}
 
 /** gRPC codes that say "your request cannot be", where asking again does not help. */
 const REFUSED = new Set(["INVALID_ARGUMENT", "UNIMPLEMENTED", "PERMISSION_DENIED"]);
@@ -63,10 +52,9 @@ const REFUSED = new Set(["INVALID_ARGUMENT", "UNIMPLEMENTED", "PERMISSION_DENIED
  * @throws {TypeError} when the endpoint is no http(s) URL
  */
 export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<ChainClient> {
-  const endpoint = new URL(options.endpoint);
-  if (endpoint.protocol !== "https:" && endpoint.protocol !== "http:") {
-    throw new TypeError(`endpoint: expected http or https, got ${endpoint.protocol}`);
-  }
+  const endpoint = httpEndpoint(options.endpoint);
+  const { fetch: send = fetch, chainId, ...given } = options;
+  const { timeoutMs, maxAnswerBytes, maxInFlight } = { ...CLIENT_DEFAULTS, ...given };
   const [{ SuiGrpcClient, GrpcTypes, RpcError }, { deriveDynamicFieldID }] = await Promise.all([
     import("@mysten/sui/grpc"),
     import("@mysten/sui/utils"),
@@ -75,14 +63,14 @@ export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<ChainC
     network: "custom",
     baseUrl: endpoint.href.replace(/\/$/, ""),
     format: "binary",
-    fetch: guardedFetch(options.fetch ?? fetch, options.maxAnswerBytes ?? 16 * 1024 * 1024),
+    fetch: guardedFetch(send, maxAnswerBytes),
   });
   return new GrpcLedger({
     client,
     endpoint: endpoint.host,
-    chainId: options.chainId,
-    timeoutMs: options.timeoutMs ?? 10_000,
-    maxInFlight: options.maxInFlight ?? 8,
+    chainId,
+    timeoutMs,
+    maxInFlight,
     queryEnd: GrpcTypes.QueryEndReason,
     isRpcError: (error): error is RpcError => error instanceof RpcError,
     fieldId: (parentId, type, key) => deriveDynamicFieldID(parentId, type, key),
@@ -104,11 +92,18 @@ class GrpcLedger implements ChainClient {
   readonly #parts: Parts;
   readonly #batcher: ObjectBatcher<ObjectAnswer>;
   readonly #closing = new AbortController();
+  readonly #limits: RequestLimits;
   #chainId: string | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#chainId = parts.chainId;
+    this.#limits = {
+      endpoint: parts.endpoint,
+      timeoutMs: parts.timeoutMs,
+      closing: this.#closing.signal,
+      translate: (error, what) => this.#translate(error, what),
+    };
     this.#batcher = new ObjectBatcher({
       read: (ids) => this.#readObjects(ids),
       maxBatch: 50,
@@ -144,38 +139,30 @@ class GrpcLedger implements ChainClient {
     const canonical = canonicalAddress(id);
     if (canonical === undefined) throw new TypeError(`object id: ${JSON.stringify(id)}`);
     // The request is shared with other readers: a caller that gives up only stops waiting for it.
-    const answer = await this.#unlessAborted(signal, this.#batcher.get(canonical));
+    const answer = await unlessAborted(
+      this.#parts.endpoint,
+      signal,
+      this.#batcher.get(canonical),
+    );
     if ("error" in answer) throw answer.error;
     return answer.object;
   }
 
-  async getDynamicField(
+  getDynamicField(
     parentId: string,
-    name: { readonly type: string; readonly bcs: Uint8Array<ArrayBuffer> },
+    name: FieldName,
     signal?: AbortSignal,
   ): Promise<LedgerObject | undefined> {
-    const parent = canonicalAddress(parentId);
-    if (parent === undefined) throw new TypeError(`parent id: ${JSON.stringify(parentId)}`);
-    const fieldId = this.#parts.fieldId(parent, name.type, name.bcs);
-    const field = await this.getObject(fieldId, signal);
-    if (field === undefined) return undefined;
-    if (field.owner.kind !== "object" || field.owner.id !== parent) {
-      throw new LedgerProtocolError(`dynamic field ${fieldId}: its owner is not ${parent}`);
-    }
-    // Field<Name, Value> { id: UID, name: Name, value: Value }.
-    const { contents } = field;
-    if (
-      !startsWith(contents, addressBytes(fieldId), 0) || !startsWith(contents, name.bcs, 32)
-    ) {
-      throw new LedgerProtocolError(
-        `dynamic field ${fieldId}: its contents name another id or key`,
-      );
-    }
-    return field;
+    return readDynamicField(
+      parentId,
+      name,
+      this.#parts.fieldId,
+      (id) => this.getObject(id, signal),
+    );
   }
 
   async events(
-    filter: { readonly packageId: string; readonly module: string },
+    filter: ModuleFilter,
     after: EventCursor | EventStart | undefined,
     limit: number,
     signal?: AbortSignal,
@@ -183,21 +170,74 @@ class GrpcLedger implements ChainClient {
     if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
       throw new RangeError(`limit: expected 1 to 1000, got ${limit}`);
     }
-    const cursor = typeof after === "string" ? decodeCursor(after) : undefined;
-    if (typeof after === "string" && cursor === undefined) {
-      throw new LedgerProtocolError(`event cursor: ${JSON.stringify(after.slice(0, 100))}`);
+    const cursor = typeof after === "string" ? after : undefined;
+    const stored = cursor === undefined ? undefined : decodeCursor(cursor);
+    if (cursor !== undefined && stored === undefined) {
+      throw new LedgerProtocolError(`event cursor: ${JSON.stringify(cursor.slice(0, 100))}`);
     }
-    const startCheckpoint = typeof after === "object" ? after.checkpoint : undefined;
-    const position = cursor ?? {
-      checkpoint: startCheckpoint === undefined || startCheckpoint === 0n
-        ? 0n
-        : startCheckpoint - 1n,
-      event: undefined,
-      token: undefined,
-    };
+    try {
+      const from = stored === undefined
+        ? beginning(typeof after === "object" ? after : {})
+        : await this.#continuing(filter, stored, signal);
+      return await this.#readEvents(filter, from, cursor, limit, signal);
+    } catch (error) {
+      // A cursor of another endpoint may stand where this node has not been yet.
+      if (stored === undefined || stored.token !== undefined) throw error;
+      if (!(error instanceof LedgerProtocolError)) throw error;
+      if ((await this.status(signal)).checkpoint >= stored.checkpoint) throw error;
+      return { events: [], hasMore: false, cursor, covered: undefined };
+    }
+  }
+
+  /** Where to go on: by the node's own cursor, or by the place that another endpoint wrote down. */
+  async #continuing(
+    filter: ModuleFilter,
+    stored: StoredPosition,
+    signal: AbortSignal | undefined,
+  ): Promise<ReadFrom> {
+    const { checkpoint, event, token } = stored;
+    if (event === undefined) {
+      const position = { checkpoint, event, token };
+      return { position, startCheckpoint: token === undefined ? checkpoint + 1n : undefined };
+    }
+    const { transactionIndex, transactionDigest, eventIndex } = event;
+    if (transactionIndex !== undefined) {
+      const position = { checkpoint, event: { ...event, transactionIndex }, token };
+      return { position, startCheckpoint: token === undefined ? checkpoint : undefined };
+    }
+    let from: ReadFrom = beginning({ checkpoint });
+    for (;;) {
+      const page = await this.#readEvents(filter, from, undefined, 1000, signal);
+      const found = page.events.find((one) =>
+        one.transactionDigest === transactionDigest && one.eventIndex === eventIndex
+      );
+      const next = decodeCursor(found?.cursor ?? page.cursor ?? "");
+      if (found === undefined) {
+        const last = page.events.at(-1);
+        if (!page.hasMore || last === undefined || last.checkpoint > checkpoint) {
+          throw new LedgerProtocolError(
+            `${this.#parts.endpoint}: no event ${transactionDigest}/${eventIndex} ` +
+              `in checkpoint ${checkpoint}, where the cursor stands`,
+          );
+        }
+      }
+      if (next === undefined) throw new TypeError("a page has a cursor");
+      from = await this.#continuing(filter, next, signal);
+      if (found !== undefined) return from;
+    }
+  }
+
+  /** One page; of fewer events where they are large. */
+  async #readEvents(
+    filter: ModuleFilter,
+    from: ReadFrom,
+    after: EventCursor | undefined,
+    limit: number,
+    signal: AbortSignal | undefined,
+  ): Promise<EventPage> {
     for (let want = limit;; want = Math.ceil(want / 8)) {
       try {
-        return await this.#listEvents(filter, position, after, want, signal);
+        return await this.#listEvents(filter, from, after, want, signal);
       } catch (error) {
         // Large events, not a flood: fewer of them must fit, and one always does.
         if (want === 1 || !isTooLarge(error)) throw error;
@@ -206,13 +246,12 @@ class GrpcLedger implements ChainClient {
   }
 
   #listEvents(
-    filter: { readonly packageId: string; readonly module: string },
-    position: StartPosition,
-    after: EventCursor | EventStart | undefined,
+    filter: ModuleFilter,
+    { position, startCheckpoint }: ReadFrom,
+    after: EventCursor | undefined,
     limit: number,
     signal: AbortSignal | undefined,
   ): Promise<EventPage> {
-    const startCheckpoint = typeof after === "object" ? after.checkpoint : undefined;
     return this.#ask("ListEvents", signal, async (abort) => {
       const call = this.#parts.client.ledgerService.listEvents({
         readMask: { paths: [...EVENT_READ_MASK] },
@@ -233,7 +272,7 @@ class GrpcLedger implements ChainClient {
         }
       }
       this.#observe(await headers);
-      return eventPage(frames, position, typeof after === "string" ? after : undefined, {
+      return eventPage(frames, position, after, {
         endpoint: this.#parts.endpoint,
         queryEnd: this.#parts.queryEnd,
       });
@@ -292,58 +331,28 @@ class GrpcLedger implements ChainClient {
     }
   }
 
-  /** One request with its time limit; every failure leaves as one of the port's errors. */
-  async #ask<T>(
+  #ask<T>(
     what: string,
     signal: AbortSignal | undefined,
     send: (abort: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const { endpoint, timeoutMs, isRpcError } = this.#parts;
-    // One controller per request, let go of afterwards: AbortSignal.any would tie every request to
-    // the ledger's own signal for as long as the ledger lives.
-    const request = new AbortController();
-    const abort = request.signal;
-    let timedOut = false;
-    const timeout = setTimeout(() => {
-      timedOut = true;
-      request.abort(new DOMException(`no answer within ${timeoutMs} ms`, "TimeoutError"));
-    }, timeoutMs);
-    const unlink = [this.#closing.signal, signal].map((source) => follow(source, request));
-    try {
-      abort.throwIfAborted();
-      return await send(abort);
-    } catch (error) {
-      if (
-        error instanceof LedgerProtocolError || error instanceof LedgerUnavailable ||
-        error instanceof LedgerHistoryPruned
-      ) throw error;
-      if (timedOut) {
-        throw new LedgerUnavailable(`${endpoint}: ${what}: no answer within ${timeoutMs} ms`, {
-          cause: error,
-        });
-      }
-      if (abort.aborted) {
-        throw new LedgerUnavailable(
-          `${endpoint}: ${what}: aborted: ${describe(abort.reason)}`,
-          { cause: abort.reason },
-        );
-      }
-      if (isRpcError(error)) {
-        const message = `${endpoint}: ${what}: ${error.code}: ${error.message.slice(0, 300)}`;
-        if (error.code === "OUT_OF_RANGE") {
-          throw new LedgerHistoryPruned(message, {
-            cause: error,
-            hint: "use an endpoint that keeps older history",
-          });
-        }
-        if (REFUSED.has(error.code)) throw new LedgerProtocolError(message, { cause: error });
-        throw new LedgerUnavailable(message, { cause: error });
-      }
-      throw new LedgerUnavailable(`${endpoint}: ${what}: ${describe(error)}`, { cause: error });
-    } finally {
-      clearTimeout(timeout);
-      for (const stop of unlink) stop();
+    return request(this.#limits, what, signal, send);
+  }
+
+  /** What the errors of the client mean. */
+  #translate(error: unknown, what: string): Error | undefined {
+    if (!this.#parts.isRpcError(error)) return undefined;
+    const message = `${this.#parts.endpoint}: ${what}: ${error.code}: ` +
+      error.message.slice(0, 300);
+    if (error.code === "OUT_OF_RANGE") {
+      return new LedgerHistoryPruned(message, {
+        cause: error,
+        hint: "use an endpoint that keeps older history",
+      });
     }
+    return REFUSED.has(error.code)
+      ? new LedgerProtocolError(message, { cause: error })
+      : new LedgerUnavailable(message, { cause: error });
   }
 
   #observe(headers: ResponseHeaders): LedgerObservation | undefined {
@@ -361,34 +370,16 @@ class GrpcLedger implements ChainClient {
       );
     }
   }
+}
 
-  async #unlessAborted<T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> {
-    if (signal === undefined) return await work;
-    const { promise, reject } = Promise.withResolvers<never>();
-    const stop = () =>
-      reject(
-        new LedgerUnavailable(`${this.#parts.endpoint}: aborted`, { cause: signal.reason }),
-      );
-    if (signal.aborted) stop();
-    signal.addEventListener("abort", stop, { once: true });
-    try {
-      return await Promise.race([work, promise]);
-    } finally {
-      signal.removeEventListener("abort", stop);
-    }
-  }
+function beginning({ checkpoint }: EventStart): ReadFrom {
+  const before = checkpoint === undefined || checkpoint === 0n ? 0n : checkpoint - 1n;
+  return {
+    position: { checkpoint: before, event: undefined, token: undefined },
+    startCheckpoint: checkpoint,
+  };
 }
 
 function isTooLarge(error: unknown): boolean {
   return error instanceof LedgerUnavailable && error.message.includes(ANSWER_TOO_LARGE);
-}
-
-function startsWith(bytes: Uint8Array, part: Uint8Array, at: number): boolean {
-  if (bytes.length < at + part.length) return false;
-  for (let i = 0; i < part.length; i++) if (bytes[at + i] !== part[i]) return false;
-  return true;
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

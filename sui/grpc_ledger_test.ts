@@ -6,14 +6,12 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import fc from "fast-check";
 import { FakeChain } from "../tests/fakes/sui/chain.ts";
 import type { Fault } from "../tests/fakes/sui/faults.ts";
 import { FakeGateway, MIST_PER_SUI } from "../tests/fakes/sui/gateway.ts";
 import { type FakeNode, startFakeNode } from "../tests/fakes/sui/server.ts";
 import { addressBytes, gatewayType, OBJECT_ID_TYPE } from "./address.ts";
 import { SealToken } from "./bcs.ts";
-import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { type GrpcLedgerOptions, openGrpcLedger } from "./grpc_ledger.ts";
 import { type Ledger, LedgerProtocolError, LedgerUnavailable } from "./ledger.ts";
 import { createSealTokenValidator } from "./seal_token.ts";
@@ -291,28 +289,4 @@ Deno.test("events() asks for fewer where the events are large", async () => {
     if (!page.hasMore) break;
   }
   assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-});
-
-Deno.test("decodeCursor() reads what encodeCursor() wrote and refuses the rest", () => {
-  const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
-  fc.assert(fc.property(
-    u64,
-    fc.option(
-      fc.record({ transactionIndex: u64, eventIndex: fc.nat({ max: 0xffff_ffff }) }, {
-        noNullPrototype: true,
-      }),
-      { nil: undefined },
-    ),
-    fc.uint8Array({ maxLength: 100 }),
-    (checkpoint, event, bytes) => {
-      const position = { checkpoint, event, token: Uint8Array.from(bytes) };
-      assertEquals(decodeCursor(encodeCursor(position)), position);
-    },
-  ));
-  for (const bad of ["", "v1", "v2:1:-:-:AA", "v1:01:-:-:AA", "v1:1:-:2:AA", "v1:1:-:-:A A"]) {
-    assertEquals(decodeCursor(bad), undefined, bad);
-  }
-  fc.assert(fc.property(fc.string(), (text) => {
-    decodeCursor(text); // and does not throw
-  }));
 });

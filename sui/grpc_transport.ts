@@ -3,15 +3,13 @@
  * said: a proxy's 404 must not become "no such object". It bounds the size of an answer and hands
  * the node's informational headers to the caller.
  */
+import { ANSWER_TOO_LARGE } from "./chain_client.ts";
 import type { LedgerObservation } from "./ledger.ts";
 
 /** Something answered, but no gRPC-web server. */
 export class NotGrpcWeb extends Error {
   override readonly name = "NotGrpcWeb";
 }
-
-/** Begins the message of the error; the client's transport keeps messages, not classes. */
-export const ANSWER_TOO_LARGE = "the answer is too large";
 
 const CONTENT_TYPES = new Set([
   "application/grpc-web",
