@@ -34,7 +34,18 @@ Deno.test("etcd client-cert writes a certificate that the master's CA signed, an
   const authority = await openEtcdAuthority({ store, clock: Date.now, random, names: [] });
   const app = new Hono<ApiEnv>();
   app.onError(answerError(getLogger(["test"])));
-  etcdCertificateRoutes(app, { authority, isAdminToken: (token) => token === "admin-token" });
+  const noted: string[] = [];
+  etcdCertificateRoutes(app, {
+    authority,
+    isAdminToken: (token) => token === "admin-token",
+    audit: {
+      fingerprint: (token) => `of ${token}`,
+      act({ action, detail }) {
+        noted.push(`${action} ${detail}`);
+        return Promise.resolve();
+      },
+    },
+  });
   const server = await listen(app, {
     host: "127.0.0.1",
     port: 0,
@@ -73,6 +84,7 @@ Deno.test("etcd client-cert writes a certificate that the master's CA signed, an
       UsageError,
       "a b",
     );
+    assertEquals(noted, ["etcd.client-certificate me"]);
   } finally {
     await server.close(200);
     await Deno.remove(directory, { recursive: true });
