@@ -18,7 +18,7 @@ import {
   unsealPending,
 } from "./recovery_pending.ts";
 import { removeFile } from "./runtime_files.ts";
-import { replaceTee } from "./node/sealed_config.ts";
+import { replaceTee } from "./node/replace_config.ts";
 import { loadSettings } from "./settings.ts";
 import { requireSealing } from "./node/sealing.ts";
 import type { RecoveredKey } from "./node/unlock.ts";

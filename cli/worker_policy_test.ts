@@ -2,7 +2,7 @@ import { assertEquals, assertNotEquals, assertRejects, assertStringIncludes } fr
 import { getLogger } from "@logtape/logtape";
 import { ConfigError, loadConfig } from "../config.ts";
 import { openTestStore } from "../tests/fakes/test_store.ts";
-import { reconcileConfig } from "./node/sealed_config.ts";
+import { reconcileConfig } from "./node/reconcile_config.ts";
 import { openWorkerAppraiser, readWorkerPolicy } from "./worker_policy.ts";
 
 const ADMIN_KEY = "MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=";

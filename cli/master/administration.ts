@@ -5,7 +5,7 @@ import { type AuditLog, openAuditLog } from "../../api/audit/mod.ts";
 import { createTokenCheck } from "../../api/session_tokens.ts";
 import type { OpenNode } from "../node/node.ts";
 import { systemRandom } from "../random.ts";
-import { replaceAdminKey } from "../node/sealed_config.ts";
+import { replaceAdminKey } from "../node/replace_config.ts";
 
 export interface Administration {
   readonly admin: Admin;

@@ -12,7 +12,7 @@ import {
 import { systemRandom } from "../random.ts";
 import { readRecoveryPublicKeys, requireRecoveryChoice } from "../recovery_keys.ts";
 import { hasStore, type OpenHost, openHost, type OpenNodeOptions } from "./host.ts";
-import { requireAdminKey } from "./sealed_config.ts";
+import { requireAdminKey } from "./reconcile_config.ts";
 import { requireSealing, sealingOf } from "./sealing.ts";
 import { awaitStoreKey, type RecoveredKey } from "./unlock.ts";
 

@@ -13,7 +13,8 @@ import type { Store } from "../../store/mod.ts";
 import { systemRandom } from "../random.ts";
 import { openData } from "./data.ts";
 import type { OpenNodeOptions } from "./host.ts";
-import { reconcileConfig, type SealedConfig } from "./sealed_config.ts";
+import { reconcileConfig } from "./reconcile_config.ts";
+import type { SealedConfig } from "./sealed_config.ts";
 
 const REATTEST_AFTER_MS = 3_600_000;
 

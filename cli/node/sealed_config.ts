@@ -1,18 +1,16 @@
 /**
- * What the host must not choose: sealed at first boot, digest in the evidence. Afterwards a value
- * that differs is refused, naming both. The simulation, which protects nothing, takes what it is
- * given at every start; its digest follows.
+ * What the host must not choose: sealed at first boot, digest in the evidence. Its form in the
+ * store: RFC 8785 JSON.
  */
 import canonicalize from "canonicalize";
 import * as v from "valibot";
 import type { Bytes } from "../../backends/mod.ts";
-import { type Config, ConfigError, flagName } from "../../config.ts";
+import type { Config } from "../../config.ts";
 import { formatTeePlugin } from "../../config_values.ts";
-import { type Store, StoreError } from "../../store/mod.ts";
-import { sealedUpstream } from "./k8s_credential.ts";
+import { StoreError } from "../../store/mod.ts";
 import { readPolicies } from "../policies.ts";
 import { readWorkerPolicy } from "../worker_policy.ts";
-import { reconcileRecoveryKeys } from "../recovery_keys.ts";
+import { sealedUpstream } from "./k8s_credential.ts";
 
 const SCHEMA = v.strictObject({
   v: v.literal(1),
@@ -51,7 +49,8 @@ const SCHEMA = v.strictObject({
 
 export type SealedConfig = v.InferOutput<typeof SCHEMA>;
 
-const KEY = new TextEncoder().encode("/nautilus/config");
+/** Where it rests, in the `system` keyspace. */
+export const SEALED_CONFIG_KEY = new TextEncoder().encode("/nautilus/config");
 
 /** The part of the configuration that is sealed. Recovery keys are what the key ring has. */
 export async function sealedPart(
@@ -88,78 +87,10 @@ export async function sealedPart(
   };
 }
 
-/** SHA-256 of the sealed configuration as RFC 8785 JSON. */
-export async function configDigest(sealed: SealedConfig): Promise<Bytes> {
-  const bytes = new TextEncoder().encode(canonical(sealed));
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-}
-
-function canonical(value: unknown): string {
-  const text = canonicalize(value);
-  if (text === undefined) throw new TypeError("a value without a JSON form");
-  return text;
-}
-
-/**
- * The configuration in force.
- * @param mutable `true` in the simulation only.
- * @throws {ConfigError} when a given setting differs from the sealed one.
- */
-export async function reconcileConfig(
-  store: Store,
-  config: Config,
-  mutable: boolean,
-): Promise<{ readonly sealed: SealedConfig; readonly digest: Bytes; readonly changed: boolean }> {
-  const found = (await store.range("system", { key: KEY })).kvs[0];
-  const current = found === undefined ? undefined : decode(found.value);
-  if (current === undefined && !mutable) requireAdminKey(config);
-  const recoveryKey = await reconcileRecoveryKeys(store, config, mutable || current === undefined);
-  const wanted = await sealedPart(config, recoveryKey);
-  if (current !== undefined && !mutable) refuseDifferences(current, wanted, config.given);
-  const sealed = mutable || current === undefined ? wanted : { ...current, recoveryKey };
-  const changed = current === undefined || canonical(current) !== canonical(sealed);
-  if (changed) {
-    await store.txn({
-      compare: [],
-      success: [{
-        type: "put",
-        keyspace: "system",
-        key: KEY,
-        value: new TextEncoder().encode(canonical(sealed)),
-      }],
-      failure: [],
-    });
-  }
-  return { sealed, digest: await configDigest(sealed), changed };
-}
-
-/**
- * Seals another admin key in the place of the present one.
- * @returns the configuration in force from now on, and its digest
- * @throws {StoreError} where somebody else changed the configuration meanwhile
- */
-export function replaceAdminKey(
-  store: Store,
-  adminKey: string,
-): Promise<{ readonly sealed: SealedConfig; readonly digest: Bytes }> {
-  return replaceFields(store, { adminKey });
-}
-
-/**
- * Seals what was said of the TEE that a store was recovered on, in the place of what was said of the
- * one that is gone: its plugin and its key. The operator has appraised its evidence.
- * @throws {StoreError} as {@link replaceAdminKey}
- */
-export async function replaceTee(
-  store: Store,
+/** What is sealed of the TEE itself. */
+export function teePart(
   config: Pick<Config, "teePlugin" | "teePluginConfig" | "teeKey">,
-): Promise<void> {
-  const [found] = (await store.range("system", { key: KEY })).kvs;
-  // A master that ended before its first configuration was sealed has nothing to replace.
-  if (found !== undefined) await replaceFields(store, teePart(config));
-}
-
-function teePart(config: Pick<Config, "teePlugin" | "teePluginConfig" | "teeKey">) {
+): Pick<SealedConfig, "teePlugin" | "teePluginConfig" | "teeKey"> {
   return {
     teePlugin: config.teePlugin === undefined ? null : formatTeePlugin(config.teePlugin),
     teePluginConfig: config.teePluginConfig ?? null,
@@ -167,74 +98,13 @@ function teePart(config: Pick<Config, "teePlugin" | "teePluginConfig" | "teeKey"
   };
 }
 
-async function replaceFields(
-  store: Store,
-  fields: Partial<SealedConfig>,
-): Promise<{ readonly sealed: SealedConfig; readonly digest: Bytes }> {
-  const [found] = (await store.range("system", { key: KEY })).kvs;
-  if (found === undefined) throw new StoreError("format", "there is no sealed configuration");
-  const sealed: SealedConfig = { ...decode(found.value), ...fields };
-  const { succeeded } = await store.txn({
-    compare: [{
-      keyspace: "system",
-      key: KEY,
-      target: "mod",
-      result: "equal",
-      operand: found.modRevision,
-    }],
-    success: [{
-      type: "put",
-      keyspace: "system",
-      key: KEY,
-      value: new TextEncoder().encode(canonical(sealed)),
-    }],
-    failure: [],
-  });
-  if (!succeeded) throw new StoreError("format", "the sealed configuration changed meanwhile");
-  return { sealed, digest: await configDigest(sealed) };
+/** The sealed form. */
+export function encodeSealed(sealed: SealedConfig): Bytes {
+  return new TextEncoder().encode(canonical(sealed));
 }
 
-/**
- * A master that nobody can administer is refused before it is made.
- * @throws {ConfigError}
- */
-export function requireAdminKey(config: Pick<Config, "adminKey">): void {
-  if (config.adminKey !== undefined) return;
-  throw new ConfigError(
-    "--admin-key: the first start of a production master needs the admin's public key; it is " +
-      "sealed, and nobody can administer the master without it. " +
-      "`nautilus admin keygen --out FILE` makes a key pair",
-  );
-}
-
-function refuseDifferences(
-  current: SealedConfig,
-  wanted: SealedConfig,
-  given: ReadonlySet<keyof Config>,
-): void {
-  for (const field of Object.keys(current) as (keyof SealedConfig)[]) {
-    // Recovery keys were compared with the key ring itself.
-    if (field === "v" || field === "recoveryKey") continue;
-    // The TEE was opened by what is given now, so silence about the plugin is another one, too.
-    if (!given.has(field) && field !== "teePlugin" && field !== "teePluginConfig") continue;
-    const [was, is] = [canonical(current[field]), canonical(wanted[field])];
-    if (was !== is) {
-      throw new ConfigError(
-        `--${flagName(field)}: ${shown(is)} differs from the sealed configuration, which has ${
-          shown(was)
-        }; ` +
-          "only an authenticated admin can change it",
-      );
-    }
-  }
-}
-
-/** Policies are whole files: their beginning tells which one it is. */
-function shown(json: string): string {
-  return json.length <= 200 ? json : `${json.slice(0, 200)}…`;
-}
-
-function decode(value: Uint8Array): SealedConfig {
+/** @throws {StoreError} `format` for what this version does not know */
+export function decodeSealed(value: Uint8Array): SealedConfig {
   try {
     return v.parse(SCHEMA, JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value)));
   } catch (cause) {
@@ -243,4 +113,16 @@ function decode(value: Uint8Array): SealedConfig {
       hint: "start the version of nautilus that wrote it",
     });
   }
+}
+
+/** SHA-256 of the sealed configuration as RFC 8785 JSON. */
+export async function configDigest(sealed: SealedConfig): Promise<Bytes> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", encodeSealed(sealed)));
+}
+
+/** RFC 8785: equal values have equal texts. */
+export function canonical(value: unknown): string {
+  const text = canonicalize(value);
+  if (text === undefined) throw new TypeError("a value without a JSON form");
+  return text;
 }

@@ -1,7 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ConfigError, loadConfig } from "../../config.ts";
 import { openTestStore } from "../../tests/fakes/test_store.ts";
-import { reconcileConfig, replaceTee } from "./sealed_config.ts";
+import { reconcileConfig } from "./reconcile_config.ts";
+import { replaceTee } from "./replace_config.ts";
 
 const FIRST = `SEV:${"0a".repeat(32)}:/opt/first.so`;
 const SECOND = `SEV:${"0b".repeat(32)}:/opt/second.so`;

@@ -1,7 +1,8 @@
 import { assertEquals, assertNotEquals, assertRejects, assertThrows } from "@std/assert";
 import { ConfigError, loadConfig } from "../../config.ts";
 import { openTestStore } from "../../tests/fakes/test_store.ts";
-import { reconcileConfig, replaceAdminKey } from "./sealed_config.ts";
+import { reconcileConfig } from "./reconcile_config.ts";
+import { replaceAdminKey } from "./replace_config.ts";
 
 const FIRST = "MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=";
 const SECOND = "MCowBQYDK2VwAyEAgTl3Dqh9F19Wo1Rmw0x+zMuNipG07jeiXfYPW4/Jssk=";
