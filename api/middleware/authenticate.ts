@@ -4,19 +4,32 @@ import { type ApiContext, bearerToken } from "../http.ts";
 import { ADMIN_GROUP, NODE_GROUP, type User } from "../k8s/authorize.ts";
 import { StatusError } from "../k8s/status.ts";
 
-/** @throws {StatusError} Unauthorized without a token that is known here. */
+/** What `kubectl --as` sends. Whoever asks for another's rights must not be answered with their own. */
+const IMPERSONATION = ["impersonate-user", "impersonate-group", "impersonate-uid"] as const;
+
+/** @throws {StatusError} Unauthorized without a token that is known here, Forbidden to impersonate. */
 export function requireUser(c: ApiContext, deps: Pick<ApiDeps, "isAdminToken" | "workers">): User {
-  const token = bearerToken(c);
-  if (token !== undefined) {
-    if (deps.isAdminToken(token)) {
-      return { name: "admin", groups: [ADMIN_GROUP, "system:authenticated"] };
-    }
-    const nodeId = deps.workers.authenticate(token);
-    if (nodeId !== undefined) {
-      return { name: `system:node:${nodeId}`, groups: [NODE_GROUP, "system:authenticated"] };
-    }
+  const user = knownUser(c, deps);
+  if (user !== undefined) {
+    if (IMPERSONATION.every((name) => c.req.header(name) === undefined)) return user;
+    throw new StatusError("Forbidden", `${user.name} cannot impersonate: nobody can here`);
   }
   throw new StatusError("Unauthorized", "Unauthorized", {
     headers: { "WWW-Authenticate": 'Bearer realm="nautilus"' },
   });
+}
+
+function knownUser(
+  c: ApiContext,
+  deps: Pick<ApiDeps, "isAdminToken" | "workers">,
+): User | undefined {
+  const token = bearerToken(c);
+  if (token === undefined) return undefined;
+  if (deps.isAdminToken(token)) {
+    return { name: "admin", groups: [ADMIN_GROUP, "system:authenticated"] };
+  }
+  const nodeId = deps.workers.authenticate(token);
+  return nodeId === undefined
+    ? undefined
+    : { name: `system:node:${nodeId}`, groups: [NODE_GROUP, "system:authenticated"] };
 }

@@ -175,7 +175,8 @@ async function respond(
   stop: () => void,
 ): Promise<Response> {
   const isRedirect = answer.status >= 300 && answer.status < 400 && answer.status !== 304;
-  if (answer.status === 401 || isRedirect || answer.status < 200) {
+  const location = isRedirect ? sameResource(c, answer) : undefined;
+  if (answer.status === 401 || (isRedirect && location === undefined) || answer.status < 200) {
     await answer.body?.cancel();
     throw new StatusError(
       "InternalError",
@@ -188,14 +189,30 @@ async function respond(
   const headers = new Headers(answer.headers);
   const named = (headers.get("connection") ?? "").split(",").map((name) => name.trim());
   for (const name of [...NOT_RETURNED, ...named]) if (name !== "") headers.delete(name);
+  if (location !== undefined) headers.set("Location", location);
   // Ours with what the middleware has to say, under its status and headers.
   const like = new Response(null, { status: answer.status, headers });
   if (answer.body === null) {
     finish();
     return c.newResponse(null, like);
   }
+  // What the listener streams; anything else it would hold until it is whole, and a watch never is.
+  like.headers.set("Transfer-Encoding", "chunked");
   const body = relayed(answer.body, finish, stop);
   return c.newResponse(body, like);
+}
+
+/**
+ * Where a redirect leads, if only the query is another one: an OpenAPI document that has changed since
+ * its hash was told is asked for by its new hash.
+ */
+function sameResource(c: ApiContext, answer: Response): string | undefined {
+  const asked = new URL(c.req.url);
+  const target = URL.parse(answer.headers.get("location") ?? "", asked);
+  // kube-apiserver names a path alone.
+  if (target === null || target.origin !== asked.origin) return undefined;
+  if (target.pathname !== asked.pathname || target.search === asked.search) return undefined;
+  return `${target.pathname}${target.search}`;
 }
 
 /** The body as it comes, at the pace of whoever reads it. */
