@@ -3,78 +3,19 @@
  * become values. Reading is strict: the bytes must be the canonical encoding of the value, so
  * trailing bytes, overlong lengths and broken UTF-8 are refused.
  */
-import { bcs, type BcsType } from "@mysten/bcs";
-import { addressBytes, addressFromBytes } from "./address.ts";
+import {
+  Address,
+  Bool,
+  ByteVector,
+  list,
+  type StrictType,
+  struct,
+  Text,
+  U64,
+  U8,
+} from "./bcs_strict.ts";
 
-/** Sui's own limit on one Move object or event (protocol config `max_move_object_size`). */
-export const MAX_CONTENTS_BYTES = 256 * 1024;
-
-/** Bytes from the chain that are not what their type says. */
-export class BcsDecodeError extends Error {
-  override readonly name = "BcsDecodeError";
-  readonly code = "bcs_decode";
-}
-
-/**
- * Decodes `bytes` as exactly one canonical `T`.
- *
- * @throws {BcsDecodeError} naming the struct
- */
-export function decodeStrict<T>(
-  type: BcsType<T, T>,
-  bytes: Uint8Array,
-): T {
-  if (bytes.length > MAX_CONTENTS_BYTES) {
-    throw new BcsDecodeError(
-      `${type.name}: ${bytes.length} bytes, more than ${MAX_CONTENTS_BYTES}`,
-    );
-  }
-  // A copy: the reader of @mysten/bcs looks at the buffer below a view and would read past its end.
-  const own = bytes.slice();
-  let value: T;
-  let again: Uint8Array;
-  try {
-    value = type.parse(own);
-    again = type.serialize(value).toBytes();
-  } catch (cause) {
-    throw new BcsDecodeError(`${type.name}: malformed BCS (${own.length} bytes)`, { cause });
-  }
-  if (!sameBytes(own, again)) {
-    throw new BcsDecodeError(
-      `${type.name}: not the canonical encoding (${own.length} bytes given, ${again.length} expected)`,
-    );
-  }
-  return value;
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
-
-/** 32 bytes as 0x + 64 hex. */
-export const Address: BcsType<string, string> = bcs.bytes(32).transform({
-  name: "address",
-  input: (value: string) => addressBytes(value),
-  output: (value) => addressFromBytes(Uint8Array.from(value)),
-});
-
-/** u64 as bigint. */
-export const U64: BcsType<bigint, bigint> = bcs.u64().transform({
-  name: "u64",
-  input: (value: bigint) => value,
-  output: (value) => BigInt(value),
-});
-
-/** `vector<u8>` as bytes. */
-export const ByteVector: BcsType<Uint8Array, Uint8Array> = bcs.byteVector().transform({
-  name: "vector<u8>",
-  input: (value: Uint8Array) => value,
-  output: (value) => Uint8Array.from(value),
-});
-
-const Text: BcsType<string, string> = bcs.string();
+export { BcsDecodeError, decodeStrict, MAX_CONTENTS_BYTES } from "./bcs_strict.ts";
 
 /** `SealToken has key`: owned by `owner`, never transferable (no `store`). */
 export interface SealTokenFields {
@@ -90,7 +31,7 @@ export interface SealTokenFields {
   readonly expires_at_ms: bigint;
 }
 
-export const SealToken: BcsType<SealTokenFields, SealTokenFields> = bcs.struct("SealToken", {
+export const SealToken: StrictType<SealTokenFields> = struct("SealToken", {
   id: Address,
   cluster_id: ByteVector,
   owner: Address,
@@ -109,12 +50,12 @@ export interface WorkerRegistryFields {
   readonly entries: { readonly id: string; readonly size: bigint };
 }
 
-export const WorkerRegistry: BcsType<WorkerRegistryFields, WorkerRegistryFields> = bcs.struct(
+export const WorkerRegistry: StrictType<WorkerRegistryFields> = struct(
   "WorkerRegistry",
   {
     id: Address,
     cluster_id: ByteVector,
-    entries: bcs.struct("Table", { id: Address, size: U64 }),
+    entries: struct("Table", { id: Address, size: U64 }),
   },
 );
 
@@ -133,14 +74,14 @@ export interface WorkerEntryFields {
   readonly updated_at_ms: bigint;
 }
 
-export const WorkerEntry: BcsType<WorkerEntryFields, WorkerEntryFields> = bcs.struct(
+export const WorkerEntry: StrictType<WorkerEntryFields> = struct(
   "WorkerEntry",
   {
     owner: Address,
     node_id: Text,
     stake_amount: U64,
-    status: bcs.u8(),
-    revoked: bcs.bool(),
+    status: U8,
+    revoked: Bool,
     updated_at_ms: U64,
   },
 );
@@ -153,27 +94,16 @@ export interface WorkerEntryFieldFields {
   readonly value: WorkerEntryFields;
 }
 
-export const WorkerEntryField: BcsType<WorkerEntryFieldFields, WorkerEntryFieldFields> = bcs.struct(
+export const WorkerEntryField: StrictType<WorkerEntryFieldFields> = struct(
   "Field<ID,WorkerEntry>",
   { id: Address, name: Address, value: WorkerEntry },
 );
 
-/** `vector<T>`. */
-export function list<T>(of: BcsType<T, T>): BcsType<readonly T[], readonly T[]> {
-  return bcs.vector(of).transform({
-    name: `vector<${of.name}>`,
-    input: (value: readonly T[]) => value,
-    output: (value): readonly T[] => value,
-  });
-}
-
-export { bcs, Text };
-
 /** `MasterCap has key, store`: whoever owns it records results. */
-export const MasterCap: BcsType<
-  { readonly id: string; readonly registry: string },
-  { readonly id: string; readonly registry: string }
-> = bcs.struct("MasterCap", { id: Address, registry: Address });
+export const MasterCap: StrictType<{ readonly id: string; readonly registry: string }> = struct(
+  "MasterCap",
+  { id: Address, registry: Address },
+);
 
 /** A request until it is forgotten. */
 export interface RequestFields {
@@ -185,18 +115,17 @@ export interface RequestFields {
 }
 
 /** `Field<RequestKey, Request>`, a dynamic field of the registry. */
-export const RequestField: BcsType<
-  { readonly id: string; readonly name: string; readonly value: RequestFields },
+export const RequestField: StrictType<
   { readonly id: string; readonly name: string; readonly value: RequestFields }
-> = bcs.struct("Field<RequestKey, Request>", {
+> = struct("Field<RequestKey, Request>", {
   id: Address,
   name: Text,
-  value: bcs.struct("Request", {
+  value: struct("Request", {
     requester: Address,
     assigned_worker: Text,
-    priority: bcs.u8(),
+    priority: U8,
     scheduled_at_ms: U64,
-    answered: bcs.bool(),
+    answered: Bool,
   }),
 });
 
@@ -206,7 +135,7 @@ export function requestKeyBytes(requestId: string): Uint8Array<ArrayBuffer> {
 }
 
 /** `0x2::coin::Coin<T>`. */
-export const Coin: BcsType<
-  { readonly id: string; readonly balance: bigint },
-  { readonly id: string; readonly balance: bigint }
-> = bcs.struct("Coin", { id: Address, balance: U64 });
+export const Coin: StrictType<{ readonly id: string; readonly balance: bigint }> = struct("Coin", {
+  id: Address,
+  balance: U64,
+});

@@ -1,16 +1,17 @@
 /** Events of the gateway package: BCS layouts, and bytes to values. */
-import type { BcsType } from "@mysten/bcs";
 import { GATEWAY_MODULE, gatewayType } from "./address.ts";
+import { WORKER_STATUSES, type WorkerStatus } from "./bcs.ts";
 import {
   Address,
-  bcs,
   BcsDecodeError,
+  Bool,
   decodeStrict,
+  type StrictType,
+  struct,
   Text,
   U64,
-  WORKER_STATUSES,
-  type WorkerStatus,
-} from "./bcs.ts";
+  U8,
+} from "./bcs_strict.ts";
 import type { LedgerEvent } from "./ledger.ts";
 
 /** Field names as K3s-DaaS uses them; `seal_token` is the token's public object id, never a secret. */
@@ -71,24 +72,24 @@ export interface SealTokenRevokedFields {
   readonly timestamp: bigint;
 }
 
-export const K8sAPIRequestScheduledEvent: BcsType<
-  K8sAPIRequestScheduledFields,
-  K8sAPIRequestScheduledFields
-> = bcs.struct("K8sAPIRequestScheduledEvent", {
-  request_id: Text,
-  method: Text,
-  resource: Text,
-  namespace: Text,
-  name: Text,
-  payload: Text,
-  seal_token: Address,
-  requester: Address,
-  priority: bcs.u8(),
-  assigned_worker: Text,
-  timestamp: U64,
-});
+export const K8sAPIRequestScheduledEvent: StrictType<K8sAPIRequestScheduledFields> = struct(
+  "K8sAPIRequestScheduledEvent",
+  {
+    request_id: Text,
+    method: Text,
+    resource: Text,
+    namespace: Text,
+    name: Text,
+    payload: Text,
+    seal_token: Address,
+    requester: Address,
+    priority: U8,
+    assigned_worker: Text,
+    timestamp: U64,
+  },
+);
 
-export const K8sAPIRequest: BcsType<K8sAPIRequestFields, K8sAPIRequestFields> = bcs.struct(
+export const K8sAPIRequest: StrictType<K8sAPIRequestFields> = struct(
   "K8sAPIRequest",
   {
     method: Text,
@@ -101,12 +102,12 @@ export const K8sAPIRequest: BcsType<K8sAPIRequestFields, K8sAPIRequestFields> = 
   },
 );
 
-export const K8sAPIResultEvent: BcsType<K8sAPIResultFields, K8sAPIResultFields> = bcs.struct(
+export const K8sAPIResultEvent: StrictType<K8sAPIResultFields> = struct(
   "K8sAPIResultEvent",
   {
     request_id: Text,
     assigned_worker: Text,
-    success: bcs.bool(),
+    success: Bool,
     output: Text,
     error: Text,
     execution_time_ms: U64,
@@ -114,31 +115,35 @@ export const K8sAPIResultEvent: BcsType<K8sAPIResultFields, K8sAPIResultFields> 
   },
 );
 
-export const WorkerRegisteredEvent: BcsType<WorkerRegisteredFields, WorkerRegisteredFields> = bcs
-  .struct("WorkerRegisteredEvent", {
+export const WorkerRegisteredEvent: StrictType<WorkerRegisteredFields> = struct(
+  "WorkerRegisteredEvent",
+  {
     node_id: Text,
     owner: Address,
     stake_amount: U64,
     seal_token: Address,
     timestamp: U64,
-  });
+  },
+);
 
-export const WorkerStatusChangedEvent: BcsType<
-  WorkerStatusChangedFields,
-  WorkerStatusChangedFields
-> = bcs.struct("WorkerStatusChangedEvent", {
-  node_id: Text,
-  old_status: bcs.u8(),
-  new_status: bcs.u8(),
-  timestamp: U64,
-});
+export const WorkerStatusChangedEvent: StrictType<WorkerStatusChangedFields> = struct(
+  "WorkerStatusChangedEvent",
+  {
+    node_id: Text,
+    old_status: U8,
+    new_status: U8,
+    timestamp: U64,
+  },
+);
 
-export const SealTokenRevokedEvent: BcsType<SealTokenRevokedFields, SealTokenRevokedFields> = bcs
-  .struct("SealTokenRevokedEvent", {
+export const SealTokenRevokedEvent: StrictType<SealTokenRevokedFields> = struct(
+  "SealTokenRevokedEvent",
+  {
     node_id: Text,
     seal_token: Address,
     timestamp: U64,
-  });
+  },
+);
 
 /** A request to the Kubernetes API that came over the chain, in either of its two shapes. */
 export interface K8sRequestFromChain {

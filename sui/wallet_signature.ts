@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import { createPublicKey, verify } from "node:crypto";
 import { blake2b } from "@noble/hashes/blake2.js";
 import { addressFromBytes } from "./address.ts";
-import { bcs } from "./bcs.ts";
+import { bcs } from "@mysten/bcs";
 
 export type WalletScheme =
   | "ed25519"
