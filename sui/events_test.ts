@@ -3,15 +3,17 @@ import fc from "fast-check";
 import { FakeChain } from "../tests/fakes/sui/chain.ts";
 import { FakeGateway } from "../tests/fakes/sui/gateway.ts";
 import { MemoryLedger } from "../tests/fakes/sui/memory_ledger.ts";
-import { startFakeNode } from "../tests/fakes/sui/server.ts";
+import { type FakeNode, startFakeNode } from "../tests/fakes/sui/server.ts";
 import {
   type ChainDelivery,
   type ChainListener,
   type ChainListenerOptions,
   createChainListener,
 } from "./events.ts";
+import { openGraphqlLedger } from "./graphql_ledger.ts";
 import { openGrpcLedger } from "./grpc_ledger.ts";
 import type { Ledger } from "./ledger.ts";
+import { createQuorumLedger } from "./quorum_ledger.ts";
 
 const ALICE = "0x" + "a1".repeat(32);
 const START_MS = 1_790_000_000_000;
@@ -449,10 +451,17 @@ Deno.test("run() applies exactly once through crashes at every step (property)",
   );
 });
 
-Deno.test("run() over gRPC applies exactly once through a node that errs in every way", async () => {
+const GRPC = ({ url }: FakeNode) => openGrpcLedger({ endpoint: url, timeoutMs: 200 });
+const GRAPHQL = ({ graphqlUrl }: FakeNode) =>
+  openGraphqlLedger({ endpoint: graphqlUrl, timeoutMs: 400 });
+
+/** Follows the chain through `open` while its node, and no other, does everything wrong in turn. */
+async function followThroughFaults(
+  open: (node: FakeNode, gateway: FakeGateway) => Promise<Ledger>,
+): Promise<void> {
   const { chain, gateway, store, pauses, listen } = world();
   await using node = await startFakeNode({ gateway, scanLimit: 3 });
-  const ledger: Ledger = await openGrpcLedger({ endpoint: node.url, timeoutMs: 200 });
+  const ledger = await open(node, gateway);
   await using _ledger = ledger;
   await using running = listen({ ledger, pageSize: 4 });
   const faults = [
@@ -481,5 +490,24 @@ Deno.test("run() over gRPC applies exactly once through a node that errs in ever
     await pauses.asleep();
     assertEquals(store.applied, keys(chain), fault.kind);
     assertEquals(running.listener.status().state, "following", fault.kind);
+  }
+}
+
+Deno.test("run() over gRPC applies exactly once through a node that errs in every way", () =>
+  followThroughFaults(GRPC));
+
+Deno.test("run() over GraphQL applies exactly once through a node that errs in every way", () =>
+  followThroughFaults(GRAPHQL));
+
+Deno.test("run() over gRPC and GraphQL applies exactly once while either errs in every way", async () => {
+  for (const [erring, honest] of [[GRPC, GRAPHQL], [GRAPHQL, GRPC]] as const) {
+    await using resources = new AsyncDisposableStack();
+    await followThroughFaults(async (node, gateway) => {
+      const other = resources.use(await startFakeNode({ gateway }));
+      return createQuorumLedger({
+        ledgers: [await erring(node), await honest(other)],
+        retryMs: 1,
+      });
+    });
   }
 });

@@ -123,7 +123,10 @@ class QuorumLedger implements Ledger {
       if (event !== undefined) events.push(event);
     }
     const last = events.at(-1)?.cursor ?? (typeof after === "string" ? after : undefined);
-    const hasMore = pages.filter((page) => page.hasMore).length >= this.#required;
+    // Pages differ in size: who has more than was agreed on here has more to be asked for.
+    const hasMore =
+      pages.filter((page) => page.hasMore || page.events.length > events.length).length >=
+        this.#required;
     // Past the last event only as far as the slowest of enough endpoints has looked.
     const complete = pages.filter((page) => page.events.length === events.length);
     const slowest = !truncated && complete.length >= this.#required

@@ -111,6 +111,7 @@ const FaultBody = v.variant("kind", [
     ownerAddress: v.optional(address),
     contentsHex: v.optional(v.pipe(text, v.regex(/^([0-9a-f]{2})*$/))),
     version: v.optional(v.pipe(text, v.regex(/^[0-9]+$/))),
+    digest: v.optional(text),
     ...scope,
   }),
   v.strictObject({ kind: v.literal("hide_object"), id: address, ...scope }),

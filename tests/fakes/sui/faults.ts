@@ -2,7 +2,10 @@
 
 /** Which calls a fault hits and how often; absent: every call, until cleared. */
 interface FaultScope {
-  /** `GetServiceInfo`, `GetObject`, `BatchGetObjects` or `ListEvents`. */
+  /**
+   * `GetServiceInfo`, `GetObject`, `BatchGetObjects`, `ListEvents` or any other gRPC method; a GraphQL
+   * query counts as the method that asks for the same.
+   */
   readonly method?: string;
   /** Goes away after so many hits. */
   readonly times?: number;
@@ -11,7 +14,7 @@ interface FaultScope {
 export type FaultKind =
   /** HTTP answer with this status and no gRPC in it: a proxy's 503, a wrong host's 404. */
   | { readonly kind: "http_status"; readonly status: number }
-  /** A gRPC status of the node itself, such as 14 UNAVAILABLE or 5 NOT_FOUND. */
+  /** A gRPC status of the node itself, such as 14 UNAVAILABLE or 5 NOT_FOUND; its like in GraphQL. */
   | { readonly kind: "grpc_status"; readonly code: number; readonly message?: string }
   /** Takes the request and never answers. */
   | { readonly kind: "hang" }
@@ -37,6 +40,7 @@ export type FaultKind =
     readonly ownerAddress?: string;
     readonly contentsHex?: string;
     readonly version?: string;
+    readonly digest?: string;
   }
   /** Denies that a live object exists. */
   | { readonly kind: "hide_object"; readonly id: string }

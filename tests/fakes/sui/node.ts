@@ -204,21 +204,26 @@ function lookUp(
   if (request.objectId === undefined) throw new GrpcStatus(INVALID_ARGUMENT, "object_id: missing");
   const id = canonicalAddress(request.objectId);
   if (id === undefined) throw new GrpcStatus(INVALID_ARGUMENT, "invalid object_id");
-  const asked = find(faults, "wrong_object")?.id ?? id;
-  const object = chain.objectAt(asked, servedCheckpoint(chain, faults));
-  const hidden = find(faults, "hide_object")?.id === id;
-  if (object === undefined || hidden) {
-    throw new GrpcStatus(NOT_FOUND, `Object ${id} not found`);
-  }
+  const object = seenObject(chain, id, faults);
+  if (object === undefined) throw new GrpcStatus(NOT_FOUND, `Object ${id} not found`);
   if (request.version !== undefined && request.version !== object.version) {
     throw new GrpcStatus(NOT_FOUND, `Object ${id} with version ${request.version} not found`);
   }
   const omitted = new Set(find(faults, "omit_fields")?.fields ?? []);
+  return render(object, new Set([...mask].filter((path) => !omitted.has(path))));
+}
+
+/** What the node says the object is: at the checkpoint it serves, and with its lies. */
+export function seenObject(
+  chain: FakeChain,
+  id: string,
+  faults: readonly Fault[],
+): FakeObject | undefined {
+  if (faults.some((fault) => fault.kind === "hide_object" && fault.id === id)) return undefined;
+  const asked = find(faults, "wrong_object")?.id ?? id;
+  const object = chain.objectAt(asked, servedCheckpoint(chain, faults));
   const lie = find(faults, "lie_object");
-  return render(
-    lie === undefined || lie.id !== id ? object : lieAbout(object, lie),
-    new Set([...mask].filter((path) => !omitted.has(path))),
-  );
+  return object === undefined || lie?.id !== id ? object : lieAbout(object, lie);
 }
 
 function lieAbout(object: FakeObject, lie: Extract<Fault, { kind: "lie_object" }>): FakeObject {
@@ -226,6 +231,7 @@ function lieAbout(object: FakeObject, lie: Extract<Fault, { kind: "lie_object" }
     ...object,
     type: lie.type ?? object.type,
     version: lie.version === undefined ? object.version : BigInt(lie.version),
+    digest: lie.digest ?? object.digest,
     owner: lie.ownerAddress === undefined
       ? object.owner
       : { kind: "address", address: lie.ownerAddress },
@@ -384,7 +390,7 @@ function listEvents(
     checkpoint: end - 1n,
   };
   const replayFrom = replay ? chain.lowest : from;
-  for (let i = firstAt(chain.events, replayFrom); i < chain.events.length; i++) {
+  for (let i = firstEventAt(chain.events, replayFrom); i < chain.events.length; i++) {
     const event = chain.events[i];
     if (event === undefined || event.checkpoint >= end) break;
     if (!replay && after !== undefined && !isAfter(event, after)) continue;
@@ -529,7 +535,7 @@ function omit<T extends object>(value: T, fields: readonly string[]): T {
 }
 
 /** Index of the first event at or above `checkpoint`; events are in ledger order. */
-function firstAt(events: readonly FakeEvent[], checkpoint: bigint): number {
+export function firstEventAt(events: readonly FakeEvent[], checkpoint: bigint): number {
   let low = 0;
   let high = events.length;
   while (low < high) {

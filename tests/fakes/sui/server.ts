@@ -1,15 +1,18 @@
 /**
- * The stand-in full node on a socket: gRPC-web (binary and text) over HTTP/1.1 on node:http, so
- * that the real client of @mysten/sui talks to it, and the control API beside it.
+ * The stand-in full node on a socket: gRPC-web (binary and text) and, at `/graphql`, GraphQL over
+ * HTTP/1.1 on node:http, so that the real clients of @mysten/sui talk to it, and the control API
+ * beside them.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import * as v from "valibot";
 import { concat, readBody } from "./body.ts";
 import { control } from "./control.ts";
 import { FakeExecutor } from "./executor.ts";
 import type { FakeGateway } from "./gateway.ts";
 import { Faults, find } from "./faults.ts";
 import type { Fault } from "./faults.ts";
+import { FakeGraphql } from "./graphql.ts";
 import { answer, GrpcStatus, infoHeaders, type NodeOptions } from "./node.ts";
 
 const SERVICES =
@@ -27,6 +30,8 @@ export interface FakeNodeOptions extends NodeOptions {
 /** A running stand-in. */
 export interface FakeNode extends AsyncDisposable {
   readonly url: string;
+  /** The same chain by GraphQL. */
+  readonly graphqlUrl: string;
   readonly gateway: FakeGateway;
   readonly faults: Faults;
   /** Calls answered or refused, by method. */
@@ -39,10 +44,13 @@ export async function startFakeNode(options: FakeNodeOptions): Promise<FakeNode>
   const calls = new Map<string, number>();
   const { gateway } = options;
   const executor = new FakeExecutor(gateway);
+  const graphql = new FakeGraphql(gateway.chain);
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? "/", "http://node").pathname;
     const work = path.startsWith("/control/")
       ? control({ gateway, faults, path, request, response })
+      : path === "/graphql"
+      ? query({ graphql, faults, calls, request, response })
       : rpc({ gateway, executor, faults, calls, path, request, response, options });
     work.catch((error: unknown) => {
       if (response.destroyed) return;
@@ -58,6 +66,7 @@ export async function startFakeNode(options: FakeNodeOptions): Promise<FakeNode>
   const host = address.family === "IPv6" ? `[${address.address}]` : address.address;
   return {
     url: `http://${host}:${address.port}`,
+    graphqlUrl: `http://${host}:${address.port}/graphql`,
     gateway,
     faults,
     calls,
@@ -87,7 +96,7 @@ async function rpc(context: RpcContext): Promise<void> {
   const method = SERVICES.exec(path)?.[2] ?? path;
   calls.set(method, (calls.get(method) ?? 0) + 1);
   const hit = faults.take(method);
-  if (await misbehave(hit, response)) return;
+  if (await misbehave(hit, response, GRPC_FLOOD)) return;
 
   const contentType = request.headers["content-type"] ?? "";
   const text = contentType.startsWith("application/grpc-web-text");
@@ -128,21 +137,99 @@ async function rpc(context: RpcContext): Promise<void> {
     "grpc-status:0\r\n",
   );
   const whole = concat([...frames.map((data) => framed(0, data)), framed(0x80, trailer)]);
-  const bytes = find(hit, "garbage") === undefined
-    ? whole
-    : whole.map((byte, i) => (byte * 31 + i * 17 + 5) & 0xff);
-  const drop = find(hit, "drop");
+  const bytes = find(hit, "garbage") === undefined ? whole : noise(whole);
+  send(hit, response, bytes, text);
+}
+
+/** The whole body, or as much of it as a fault lets through. */
+function send(
+  faults: readonly Fault[],
+  response: ServerResponse,
+  bytes: Uint8Array,
+  text = false,
+): void {
+  const drop = find(faults, "drop");
   if (drop !== undefined) {
     response.write(bytes.subarray(0, Math.min(drop.afterBytes, bytes.length - 1)), () => {
       response.destroy();
     });
     return;
   }
-  response.end(text ? new TextEncoder().encode(bytes.toBase64()) : bytes);
+  response.end(text ? new TextEncoder().encode(Uint8Array.from(bytes).toBase64()) : bytes);
 }
 
+interface QueryContext {
+  readonly graphql: FakeGraphql;
+  readonly faults: Faults;
+  readonly calls: Map<string, number>;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+}
+
+const Query = v.object({
+  query: v.string(),
+  variables: v.optional(v.nullable(v.record(v.string(), v.unknown()))),
+  operationName: v.optional(v.nullable(v.string())),
+});
+
+/** GraphQL over HTTP: one POST, one JSON answer. */
+async function query({ graphql, faults, calls, request, response }: QueryContext): Promise<void> {
+  const body = await readBody(request, MAX_REQUEST_BYTES);
+  const contentType = request.headers["content-type"] ?? "";
+  if (request.method !== "POST" || !contentType.startsWith("application/json")) {
+    response.writeHead(415, { "content-type": "text/plain" }).end("expected GraphQL over POST");
+    return;
+  }
+  const json: unknown = JSON.parse(new TextDecoder().decode(body));
+  const { query, variables, operationName } = v.parse(Query, json);
+  const asked = {
+    query,
+    variables: variables ?? undefined,
+    operationName: operationName ?? undefined,
+    bytes: body.length,
+  };
+  const method = graphql.method(asked);
+  calls.set(method, (calls.get(method) ?? 0) + 1);
+  const hit = faults.take(method);
+  if (await misbehave(hit, response, JSON_FLOOD)) return;
+  const answered = await graphql.answer(asked, hit);
+  if (find(hit, "lost_answer") !== undefined) {
+    response.destroy();
+    return;
+  }
+  const whole = new TextEncoder().encode(JSON.stringify(answered));
+  response.writeHead(200, { "content-type": "application/json" });
+  send(hit, response, find(hit, "garbage") === undefined ? whole : noise(whole));
+}
+
+function noise(bytes: Uint8Array): Uint8Array {
+  return bytes.map((byte, i) => (byte * 31 + i * 17 + 5) & 0xff);
+}
+
+/** How an endless answer begins: its content type, and its first bytes. */
+interface Flood {
+  readonly contentType: string;
+  readonly begins: Uint8Array;
+}
+
+/** One message that claims 2 GiB and keeps coming. */
+const GRPC_FLOOD: Flood = {
+  contentType: "application/grpc-web+proto",
+  begins: Uint8Array.of(0, 0x7f, 0xff, 0xff, 0xff),
+};
+
+/** A text that never closes its quote. */
+const JSON_FLOOD: Flood = {
+  contentType: "application/json",
+  begins: new TextEncoder().encode('{"data":"'),
+};
+
 /** Faults that answer by themselves; true when there is nothing left to do. */
-async function misbehave(faults: readonly Fault[], response: ServerResponse): Promise<boolean> {
+async function misbehave(
+  faults: readonly Fault[],
+  response: ServerResponse,
+  flood: Flood,
+): Promise<boolean> {
   const delay = find(faults, "delay");
   if (delay !== undefined) {
     await new Promise((resolve) => setTimeout(resolve, delay.milliseconds));
@@ -150,7 +237,8 @@ async function misbehave(faults: readonly Fault[], response: ServerResponse): Pr
   if (find(faults, "hang") !== undefined) return true;
   const http = find(faults, "http_status");
   if (http !== undefined) {
-    response.writeHead(http.status, { "content-type": "text/plain" }).end("as told");
+    const redirect = http.status >= 300 && http.status < 400 ? { location: "/control/state" } : {};
+    response.writeHead(http.status, { "content-type": "text/plain", ...redirect }).end("as told");
     return true;
   }
   if (find(faults, "html") !== undefined) {
@@ -158,10 +246,9 @@ async function misbehave(faults: readonly Fault[], response: ServerResponse): Pr
     return true;
   }
   if (find(faults, "flood") !== undefined) {
-    response.writeHead(200, { "content-type": "application/grpc-web+proto" });
-    // One message that claims 2 GiB and keeps coming.
-    response.write(Uint8Array.of(0, 0x7f, 0xff, 0xff, 0xff));
-    const chunk = new Uint8Array(256 * 1024);
+    response.writeHead(200, { "content-type": flood.contentType });
+    response.write(flood.begins);
+    const chunk = new Uint8Array(256 * 1024).fill(0x20);
     const pump = () => {
       while (!response.destroyed && response.write(chunk));
       if (!response.destroyed) response.once("drain", pump);

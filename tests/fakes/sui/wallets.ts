@@ -6,14 +6,18 @@ import { PasskeyPublicKey } from "@mysten/sui/keypairs/passkey";
 import { Secp256k1Keypair } from "@mysten/sui/keypairs/secp256k1";
 import { Secp256r1Keypair } from "@mysten/sui/keypairs/secp256r1";
 import { MultiSigPublicKey } from "@mysten/sui/multisig";
-import { publicKeyFromRawBytes } from "@mysten/sui/verify";
+import { publicKeyFromRawBytes, verifyPersonalMessageSignature } from "@mysten/sui/verify";
 import { getZkLoginSignature } from "@mysten/sui/zklogin";
 import { p256 } from "@noble/curves/nist.js";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { personalMessageDigest } from "../../../sui/wallet_signature.ts";
+import {
+  personalMessageDigest,
+  type WalletScheme,
+  type ZkLoginVerifier,
+} from "../../../sui/wallet_signature.ts";
 
 export interface Wallet {
-  readonly scheme: "ed25519" | "secp256k1" | "secp256r1" | "multisig" | "passkey";
+  readonly scheme: WalletScheme;
   readonly address: string;
   /** Serialized signature over a personal message, base64. */
   sign(message: Uint8Array): Promise<string>;
@@ -108,9 +112,14 @@ function passkey(byte: number): Wallet {
   };
 }
 
-/** The shape of a zkLogin signature; its proof proves nothing. */
+/** The shape of a zkLogin signature; its proof proves nothing. @param addressSeed decimal */
 export async function zkLoginSignature(
   message: Uint8Array,
+  { ephemeral = ed25519Wallet(5), addressSeed = "1234567890", maxEpoch = 10 }: {
+    readonly ephemeral?: Wallet;
+    readonly addressSeed?: string;
+    readonly maxEpoch?: number;
+  } = {},
 ): Promise<{ readonly address: string; readonly signature: string }> {
   const signature = getZkLoginSignature({
     inputs: {
@@ -124,13 +133,54 @@ export async function zkLoginSignature(
         indexMod4: 1,
       },
       headerBase64: "eyJhbGciOiJSUzI1NiJ9",
-      addressSeed: "1234567890",
+      addressSeed,
     },
-    maxEpoch: "10",
-    userSignature: await ed25519Wallet(5).sign(message),
+    maxEpoch: String(maxEpoch),
+    userSignature: await ephemeral.sign(message),
   });
   const parsed = parseSerializedSignature(signature);
   if (parsed.signatureScheme !== "ZkLogin") throw new TypeError("another scheme");
   const address = publicKeyFromRawBytes("ZkLogin", parsed.publicKey).toSuiAddress();
   return { address, signature };
+}
+
+/** A zkLogin wallet whose ephemeral key is good until an epoch. */
+export async function zkLoginWallet(
+  byte: number,
+  maxEpoch: number,
+): Promise<Wallet & { readonly ephemeral: string }> {
+  const of = { ephemeral: ed25519Wallet(byte), addressSeed: String(byte), maxEpoch };
+  const { address } = await zkLoginSignature(new Uint8Array(1), of);
+  return {
+    scheme: "zklogin",
+    address,
+    ephemeral: of.ephemeral.address,
+    sign: async (message) => (await zkLoginSignature(message, of)).signature,
+  };
+}
+
+/**
+ * What a full node says of zkLogin signatures, but for the proof: the address is the one that the
+ * inputs make, its ephemeral key signed the message, and its epoch is not over.
+ *
+ * @param wallets whose ephemeral key belongs to which address, as the proof would show
+ */
+export function zkLoginJudge(
+  wallets: readonly { readonly address: string; readonly ephemeral: string }[],
+  chain: { readonly epoch: number },
+): ZkLoginVerifier {
+  return {
+    async verifyPersonalMessage(message, signature, address) {
+      const parsed = parseSerializedSignature(signature);
+      if (parsed.signatureScheme !== "ZkLogin") return false;
+      const { publicKey, zkLogin: { maxEpoch, userSignature } } = parsed;
+      const owner = publicKeyFromRawBytes("ZkLogin", publicKey).toSuiAddress();
+      if (owner !== address || Number(maxEpoch) < chain.epoch) return false;
+      const inner = Uint8Array.from(userSignature).toBase64();
+      const signer = await verifyPersonalMessageSignature(message, inner).catch(() => undefined);
+      return wallets.some((one) =>
+        one.address === address && one.ephemeral === signer?.toSuiAddress()
+      );
+    },
+  };
 }

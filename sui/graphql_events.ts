@@ -1,0 +1,283 @@
+/**
+ * Events read by Sui's GraphQL RPC. It tells no place of a transaction within its checkpoint, so an
+ * event's place is behind the one before it: what follows a cursor is what comes after the event that
+ * the cursor names, and an answer that does not show that event is not believed.
+ */
+import { ANSWER_TOO_LARGE } from "./chain_client.ts";
+import { decodeCursor, encodeCursor } from "./cursor.ts";
+import type { EventsAnswer, ServedEvent } from "./graphql_decode.ts";
+import {
+  type EventCursor,
+  type EventPage,
+  type EventStart,
+  type LedgerEvent,
+  LedgerHistoryPruned,
+  LedgerProtocolError,
+  LedgerUnavailable,
+} from "./ledger.ts";
+
+/** What is asked of the server; checkpoints before and including `afterCheckpoint` are left out. */
+export interface EventsQuestion {
+  readonly afterCheckpoint: bigint | undefined;
+  readonly first: number;
+  /** The server's own cursor. */
+  readonly after: string | undefined;
+}
+
+export type AskEvents = (question: EventsQuestion) => Promise<EventsAnswer>;
+
+/** The server's default limit on a page. */
+const PAGE_SIZE = 50;
+
+/** Most requests for one page of ours: beyond it a server talks without saying anything. */
+const MAX_REQUESTS = 200;
+
+/** Where reading begins. */
+interface Start {
+  /** First checkpoint whose events count; undefined: the oldest the server has. */
+  readonly from: bigint | undefined;
+  /** Highest checkpoint that was looked at before. */
+  readonly seen: bigint;
+  /** The last event seen, as its identity; undefined where all of `seen` was looked at. */
+  readonly behind: string | undefined;
+  readonly cursor: EventCursor | undefined;
+}
+
+/** One reader per endpoint. */
+export class GraphqlEvents {
+  readonly #endpoint: string;
+  /** Of the events of the last page: the server's cursor of what came before each. */
+  #before: ReadonlyMap<string, string> = new Map();
+
+  /** @param endpoint host and port, for messages */
+  constructor(endpoint: string) {
+    this.#endpoint = endpoint;
+  }
+
+  /**
+   * As `Ledger.events`.
+   *
+   * @throws {LedgerHistoryPruned} @throws {LedgerProtocolError} @throws {LedgerUnavailable}
+   */
+  async page(
+    ask: AskEvents,
+    after: EventCursor | EventStart | undefined,
+    limit: number,
+  ): Promise<EventPage> {
+    const start = this.#start(after);
+    const hint = start.behind === undefined ? undefined : this.#before.get(start.behind);
+    const page = (hint === undefined ? undefined : await this.#read(ask, start, limit, hint)) ??
+      await this.#read(ask, start, limit, undefined);
+    if (page !== undefined) return page;
+    throw new LedgerProtocolError(
+      `${this.#endpoint}: no event ${start.behind} in checkpoint ${start.seen}, ` +
+        "where the cursor stands",
+      { hint: "the endpoint is on another branch, or the cursor is of another contract" },
+    );
+  }
+
+  #start(after: EventCursor | EventStart | undefined): Start {
+    if (typeof after !== "string") {
+      const from = after?.checkpoint;
+      const seen = from === undefined || from === 0n ? 0n : from - 1n;
+      return { from, seen, behind: undefined, cursor: undefined };
+    }
+    const stored = decodeCursor(after);
+    if (stored === undefined) {
+      throw new LedgerProtocolError(`event cursor: ${JSON.stringify(after.slice(0, 100))}`);
+    }
+    const { checkpoint, event } = stored;
+    if (event === undefined) {
+      return { from: checkpoint + 1n, seen: checkpoint, behind: undefined, cursor: after };
+    }
+    if (event.transactionDigest === undefined) {
+      throw new LedgerProtocolError(`event cursor: ${after.slice(0, 100)} names no transaction`, {
+        hint: "an earlier version wrote it: start once with the gRPC endpoints alone",
+      });
+    }
+    return { from: checkpoint, seen: checkpoint, behind: identity(event), cursor: after };
+  }
+
+  /**
+   * What follows `start`, read from `hint` on if given, else from the beginning of the checkpoint.
+   * `undefined` where the event that `start` names is not where it must be.
+   */
+  async #read(
+    ask: AskEvents,
+    start: Start,
+    limit: number,
+    hint: string | undefined,
+  ): Promise<EventPage | undefined> {
+    const page = new Sequence(start, hint);
+    let after = hint;
+    let pageSize = PAGE_SIZE;
+    for (let requests = 0; requests < MAX_REQUESTS; requests++) {
+      const room = limit - page.events.length + (page.passed ? 0 : 1);
+      const first = Math.min(pageSize, room);
+      let answer: EventsAnswer;
+      try {
+        const { from } = start;
+        const afterCheckpoint = from === undefined || from === 0n ? undefined : from - 1n;
+        answer = await ask({ afterCheckpoint, first, after });
+      } catch (error) {
+        // Large events, not a flood: fewer of them must fit, and one always does.
+        if (first === 1 || !isTooLarge(error)) throw error;
+        pageSize = Math.ceil(first / 8);
+        continue;
+      }
+      const { viewed, hasNextPage, endCursor } = answer;
+      if (viewed.checkpoint < page.reached) return page.upTo(undefined);
+      this.#assertRetained(answer, requests === 0 ? start.from : page.reached);
+      for (const event of answer.events) {
+        if (event.checkpoint > viewed.checkpoint) {
+          throw new LedgerProtocolError(
+            `events: ${identity(event)} of checkpoint ${event.checkpoint} in an answer ` +
+              `at checkpoint ${viewed.checkpoint}`,
+          );
+        }
+        if (!page.take(event)) return undefined;
+      }
+      if (!hasNextPage && !page.passed) return undefined;
+      if (!hasNextPage) return this.#keep(page, page.upTo(viewed.checkpoint));
+      if (page.events.length >= limit) return this.#keep(page, page.sofar());
+      if (endCursor === undefined || endCursor === after) {
+        throw new LedgerProtocolError("events: pageInfo.endCursor does not move on");
+      }
+      after = endCursor;
+    }
+    if (page.events.length > 0) return this.#keep(page, page.sofar());
+    throw new LedgerUnavailable(`${this.#endpoint}: events: no end after ${MAX_REQUESTS} requests`);
+  }
+
+  /** Below what it retains the server leaves events out without a word. */
+  #assertRetained({ lowest }: EventsAnswer, from: bigint | undefined): void {
+    if (from === undefined) return;
+    if (lowest === undefined) {
+      throw new LedgerUnavailable(
+        `${this.#endpoint}: events: the server does not say from which checkpoint on it has them`,
+      );
+    }
+    if (lowest <= from) return;
+    throw new LedgerHistoryPruned(
+      `${this.#endpoint}: events from checkpoint ${from} on are asked for, ` +
+        `the server has them from ${lowest} on`,
+      { hint: "use an endpoint that keeps older history" },
+    );
+  }
+
+  #keep(page: Sequence, result: EventPage): EventPage {
+    if (page.events.length > 0) this.#before = page.before;
+    return result;
+  }
+}
+
+/** Events in the order of the ledger, none twice. */
+class Sequence {
+  readonly events: LedgerEvent[] = [];
+  readonly before = new Map<string, string>();
+  /** Whether the event that the cursor names was met. */
+  passed: boolean;
+  /** Highest checkpoint known to have been looked into. */
+  reached: bigint;
+  readonly #start: Start;
+  readonly #atOnce: boolean;
+  readonly #taken = new Set<string>();
+  readonly #transactions = new Set<string>();
+  #previous: ServedEvent | undefined;
+  /** The server's cursor of what came last. */
+  #serverCursor: string | undefined;
+
+  /** @param hint the server's cursor from which on the named event must come first */
+  constructor(start: Start, hint: string | undefined) {
+    this.#start = start;
+    this.#atOnce = hint !== undefined;
+    this.#serverCursor = hint;
+    this.passed = start.behind === undefined;
+    this.reached = start.seen;
+  }
+
+  /**
+   * False where the event that the cursor names should have come before.
+   *
+   * @throws {LedgerProtocolError} when events are out of order
+   */
+  take(event: ServedEvent): boolean {
+    const { serverCursor, ...rest } = event;
+    const id = identity(event);
+    const { from, behind, seen } = this.#start;
+    const before = this.#serverCursor;
+    this.#serverCursor = serverCursor;
+    if (!this.passed) {
+      if (id !== behind || event.checkpoint !== seen) {
+        return !this.#atOnce && event.checkpoint <= seen;
+      }
+      this.passed = true;
+      this.#remember(event, id, before);
+      return true;
+    }
+    // Sent before, or twice in this answer: an event has one place in the ledger.
+    if (this.#taken.has(id) || (from !== undefined && event.checkpoint < from)) return true;
+    this.#assertFollows(event, id);
+    this.#remember(event, id, before);
+    const { checkpoint, transactionDigest, eventIndex } = event;
+    const cursor = encodeCursor({
+      checkpoint,
+      event: { transactionIndex: undefined, eventIndex, transactionDigest },
+      token: undefined,
+    });
+    this.events.push({ ...rest, cursor });
+    this.reached = checkpoint;
+    return true;
+  }
+
+  /** The page where everything up to `covered` was looked at; undefined: the server is behind. */
+  upTo(covered: bigint | undefined): EventPage {
+    const last = this.events.at(-1)?.cursor ?? this.#start.cursor;
+    const moved = covered !== undefined &&
+      (covered > this.#start.seen || this.#start.behind !== undefined || last === undefined);
+    return {
+      events: this.events,
+      hasMore: false,
+      cursor: moved
+        ? encodeCursor({ checkpoint: covered, event: undefined, token: undefined })
+        : last,
+      covered,
+    };
+  }
+
+  /** The page where more follows. */
+  sofar(): EventPage {
+    return {
+      events: this.events,
+      hasMore: true,
+      cursor: this.events.at(-1)?.cursor ?? this.#start.cursor,
+      covered: this.reached === 0n ? undefined : this.reached - 1n,
+    };
+  }
+
+  #assertFollows(event: ServedEvent, id: string): void {
+    const previous = this.#previous;
+    if (previous === undefined) return;
+    const follows = event.transactionDigest === previous.transactionDigest
+      ? event.checkpoint === previous.checkpoint && event.eventIndex > previous.eventIndex
+      : event.checkpoint >= previous.checkpoint && !this.#transactions.has(event.transactionDigest);
+    if (!follows) throw new LedgerProtocolError(`events: event ${id} is out of order`);
+  }
+
+  #remember(event: ServedEvent, id: string, before: string | undefined): void {
+    this.#previous = event;
+    this.#taken.add(id);
+    this.#transactions.add(event.transactionDigest);
+    if (before !== undefined) this.before.set(id, before);
+  }
+}
+
+function identity(
+  event: { readonly transactionDigest: string | undefined; readonly eventIndex: number },
+): string {
+  return `${event.transactionDigest}/${event.eventIndex}`;
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof LedgerUnavailable && error.message.includes(ANSWER_TOO_LARGE);
+}
