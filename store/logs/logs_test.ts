@@ -67,6 +67,31 @@ for (
   });
 }
 
+Deno.test("append() gives free pages back by and by once they are many and a quarter of the file", async () => {
+  const folder = await Deno.makeTempDir();
+  const path = `${folder}/store.db`;
+  {
+    await using log = openSqliteLog({ path });
+    const append = (position: number, size: number, removals: readonly number[] = []) =>
+      log.append({
+        firstPosition: position,
+        lengths: Uint32Array.of(size),
+        bytes: new Uint8Array(size),
+        removals: Float64Array.from(removals),
+        head: Uint8Array.of(1),
+      });
+    for (let i = 0; i < 24; i++) await append(i, 1 << 20);
+    for (let i = 0; i < 24; i++) await append(24 + i, 100, [i]);
+  }
+  const pages = () => {
+    using database = new DatabaseSync(path, { readOnly: true });
+    return Number(database.prepare("PRAGMA freelist_count").get()?.["freelist_count"]);
+  };
+  // Of the 1,536 pages that went, fewer are left than ask to be given back.
+  assert(pages() < 1024, `${pages()} free pages`);
+  await Deno.remove(folder, { recursive: true });
+});
+
 async function withFile(
   prepare: (path: string) => void | Promise<void>,
   check: (error: StoreError) => void,

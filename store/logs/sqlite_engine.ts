@@ -242,7 +242,7 @@ export class SqliteEngine {
       statements.head.run(append.head);
       if (append.keyring !== undefined) statements.keyring.run(append.keyring);
       for (const change of append.checkpoint ?? []) changeChunk(statements, change);
-      if (append.removals.length > 0) giveBackSpace(database);
+      if (append.removals.length > 0) giveBackSpace(database, statements);
       database.exec("COMMIT");
       this.#noteWritten(append);
       this.#copies.appended(append);
@@ -370,9 +370,10 @@ function rollBack(database: DatabaseSync): void {
   }
 }
 
-function giveBackSpace(database: DatabaseSync): void {
-  const free = pragma(database, "freelist_count");
-  if (free < VACUUM_MIN_FREE_PAGES || free * 4 < pragma(database, "page_count")) return;
+function giveBackSpace(database: DatabaseSync, statements: Statements): void {
+  const free = integer(statements.freePages.get()?.["freelist_count"]);
+  if (free < VACUUM_MIN_FREE_PAGES) return;
+  if (free * 4 < integer(statements.allPages.get()?.["page_count"])) return;
   vacuumStep(database);
 }
 

@@ -20,6 +20,9 @@ export interface Statements {
   readonly keyring: StatementSync;
   readonly putChunk: StatementSync;
   readonly removeChunk: StatementSync;
+  /** Asked in every append that removes: a statement made for each would wait for a collection. */
+  readonly freePages: StatementSync;
+  readonly allPages: StatementSync;
 }
 
 export function prepareStatements(database: DatabaseSync): Statements {
@@ -37,6 +40,8 @@ export function prepareStatements(database: DatabaseSync): Statements {
       "INSERT INTO checkpoint (chunk, bytes) VALUES (?, ?) ON CONFLICT (chunk) DO UPDATE SET bytes = excluded.bytes",
     ),
     removeChunk: database.prepare("DELETE FROM checkpoint WHERE chunk = ?"),
+    freePages: database.prepare("PRAGMA freelist_count"),
+    allPages: database.prepare("PRAGMA page_count"),
   };
 }
 
