@@ -33,6 +33,8 @@ const Token = v.strictObject({
   admission: v.string(),
   created_at_ms: v.number(),
   expires_at_ms: v.number(),
+  /** It was handed to nobody: whatever came of it in the cluster is to go. */
+  abandoned: v.optional(v.literal(true)),
 });
 type Token = v.InferOutput<typeof Token>;
 const Found = v.object({
@@ -76,21 +78,20 @@ export interface K3sJoinOptions {
 /** Reads which tokens there are. */
 export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
   const { store, upstream, workers, clock, random, log } = options;
-  const tokens = new Map<
-    string,
-    { readonly token: Token; abandoned: boolean; retryAtMs: number }
-  >();
+  const tokens = new Map<string, { readonly token: Token; retryAtMs: number }>();
   for (const { value } of (await store.range("system", prefixRange(PREFIX))).kvs) {
     const token = v.parse(Token, JSON.parse(new TextDecoder().decode(value)));
-    tokens.set(token.token_id, { token, abandoned: false, retryAtMs: 0 });
+    tokens.set(token.token_id, { token, retryAtMs: 0 });
   }
 
   const remember = async (token: Token): Promise<void> => {
     const value = new TextEncoder().encode(JSON.stringify(token));
     const success = [{ type: "put", keyspace: "system", key: keyOf(token), value }] as const;
     await store.txn({ compare: [], success, failure: [] });
-    tokens.set(token.token_id, { token, abandoned: false, retryAtMs: 0 });
+    tokens.set(token.token_id, { token, retryAtMs: 0 });
   };
+  /** Also after a restart; where the store fails, it goes with its session. */
+  const abandon = (token: Token): Promise<void> => remember({ ...token, abandoned: true });
   const forget = async (token: Token): Promise<void> => {
     const success = [{ type: "delete", keyspace: "system", key: keyOf(token) }] as const;
     await store.txn({ compare: [], success, failure: [] });
@@ -157,9 +158,9 @@ export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
 
   const revoke = async (): Promise<number> => {
     const now = clock();
-    const over = [...tokens.values()].filter(({ token, abandoned, retryAtMs }) =>
+    const over = [...tokens.values()].filter(({ token, retryAtMs }) =>
       now >= retryAtMs &&
-      (abandoned || now >= token.expires_at_ms ||
+      (token.abandoned === true || now >= token.expires_at_ms ||
         workers.liveAdmission(token.node_id)?.id !== token.admission)
     );
     for (let i = 0; i < over.length; i += AT_ONCE) {
@@ -192,15 +193,11 @@ export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
         const secret = letters(random, 16);
         // Known before it is made: whatever happens in between, it is found and deleted.
         await remember(token);
-        const abandon = () => {
-          const entry = tokens.get(token.token_id);
-          if (entry !== undefined) entry.abandoned = true;
-        };
         let status: number;
         try {
           status = await create(token, secret);
         } catch (cause) {
-          abandon();
+          await abandon(token);
           throw unavailable("the kube-apiserver cannot be reached", cause);
         }
         if (status === 409) {
@@ -208,11 +205,11 @@ export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
           continue;
         }
         if (status !== 201) {
-          abandon();
+          await abandon(token);
           throw unavailable(`the kube-apiserver answered ${status}`);
         }
         if (workers.liveAdmission(nodeId)?.id !== live.id) {
-          abandon();
+          await abandon(token);
           throw sessionOver();
         }
         return {

@@ -1,104 +1,20 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { createHash } from "node:crypto";
-import { evidenceToWire } from "../backends/attestation.ts";
-import type { Bytes, TeeBackend } from "../backends/mod.ts";
-import { parsePolicy } from "../backends/policy/mod.ts";
-import { createWebCryptoVerifier } from "../backends/signatures.ts";
-import { createSimulationFactory } from "../backends/simulation/backend.ts";
-import { createEvidenceVerifier } from "../backends/verification.ts";
+import type { Bytes } from "../backends/mod.ts";
 import { workerReportData } from "../sui/admission_message.ts";
 import type { SignedProof } from "../sui/admission_proof.ts";
-import { randomBytes, SESSION_TTL_MS } from "../tests/fakes/api.ts";
+import { SESSION_TTL_MS } from "../tests/fakes/api.ts";
 import { type Answer, type ProtocolWorld, protocolWorld } from "../tests/fakes/protocol.ts";
-import { createWorkerAppraiser } from "./worker_appraiser.ts";
+import {
+  appraiserOf,
+  type Machine,
+  machine,
+  MAX_AGE_SECONDS,
+  MEASUREMENT,
+  type PolicyChoices,
+  policyText,
+} from "../tests/fakes/worker_tee.ts";
 import type { WorkerAppraisal, WorkerAppraiser } from "./worker_evidence.ts";
-
-const MEASUREMENT = new Uint8Array(48).fill(0x44);
-const MAX_AGE_SECONDS = 900;
-
-/** A simulated TEE on a machine of its own. */
-interface Machine extends AsyncDisposable {
-  readonly backend: TeeBackend;
-  /** SHA-256 of its root, hex. */
-  readonly root: string;
-  /** Evidence in the form of the wire. */
-  evidence(reportData: Bytes): Promise<WireEvidence>;
-}
-
-interface WireEvidence {
-  readonly tee_type: string;
-  readonly data: string;
-  readonly endorsements: readonly { readonly type: string; readonly data: string }[];
-}
-
-async function machine(clock: () => number, measurement = MEASUREMENT): Promise<Machine> {
-  const dataDir = await Deno.makeTempDir();
-  const backend = await createSimulationFactory({
-    measureProgram: () => Promise.resolve(measurement),
-    random: randomBytes,
-    clock,
-  }).open({ dataDir, create: true });
-  const attest = async (reportData: Bytes) => {
-    assert(backend.attester);
-    return await backend.attester.attest(reportData);
-  };
-  const [root] = (await attest(new Uint8Array(64))).endorsements;
-  assert(root);
-  return {
-    backend,
-    root: createHash("sha256").update(root.data).digest("hex"),
-    async evidence(reportData) {
-      const { data, endorsements } = evidenceToWire(await attest(reportData));
-      return { tee_type: "SIMULATION", data, endorsements };
-    },
-    async [Symbol.asyncDispose]() {
-      await backend[Symbol.asyncDispose]();
-      await Deno.remove(dataDir, { recursive: true });
-    },
-  };
-}
-
-interface PolicyChoices {
-  readonly allowSimulation?: boolean;
-  readonly measurement?: string;
-  readonly reportData?: "require" | "any";
-  readonly id?: string;
-}
-
-function policyText(root: string, choices: PolicyChoices = {}): string {
-  const { allowSimulation = true, measurement, reportData = "require", id = "workers" } = choices;
-  return JSON.stringify({
-    version: 1,
-    id,
-    simulation: {
-      allowSimulation,
-      trustedRoots: [root],
-      measurements: [measurement ?? MEASUREMENT.toHex()],
-      reportData,
-      maxAgeSeconds: MAX_AGE_SECONDS,
-    },
-  });
-}
-
-/** Counts what it is asked to judge. */
-function appraiserOf(text: string, clock: () => number): WorkerAppraiser & { calls: number } {
-  const signatures = createWebCryptoVerifier();
-  const policy = parsePolicy(text);
-  const real = createWorkerAppraiser({
-    policy,
-    evidence: createEvidenceVerifier({ signatures }),
-    clock,
-  });
-  const counting = {
-    calls: 0,
-    policyDigest: real.policyDigest,
-    appraise: (...args: Parameters<WorkerAppraiser["appraise"]>) => {
-      counting.calls++;
-      return real.appraise(...args);
-    },
-  };
-  return counting;
-}
 
 interface Scene extends AsyncDisposable {
   readonly world: ProtocolWorld;

@@ -71,6 +71,9 @@ export function createWorkerHeartbeats(
     const { proof } = options;
     const { admission, node_id: nodeId } = entry.record;
     if (admission === undefined || proof === undefined || entry.renewing) return undefined;
+    // What the evidence relies on ends first: nothing that the chain says makes it longer.
+    const latest = sessionEndMs(clock(), sessionTtlMs, Infinity, admission.evidence);
+    if (latest - used.expires_at_ms < 1_000) return undefined;
     entry.renewing = true;
     try {
       const held = { owner: entry.record.owner, nodeKey: admission.node_key };

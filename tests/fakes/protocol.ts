@@ -33,6 +33,7 @@ import { FakeChain } from "./sui/chain.ts";
 import { FakeGateway, MIST_PER_SUI } from "./sui/gateway.ts";
 import { MemoryLedger } from "./sui/memory_ledger.ts";
 import { ed25519Wallet, type Wallet } from "./sui/wallets.ts";
+import type { ZkLoginVerifier } from "../../sui/wallet_signature.ts";
 
 const UNLIMITED = { perSecond: 1e9, burst: 1e9 };
 
@@ -61,7 +62,8 @@ export interface ProtocolWorld extends AsyncDisposable {
   readonly facts: MasterFacts;
   /** Everything that was answered with another status than 200. */
   readonly refusals: string[];
-  worker(nodeId: string, seed: number, expiresAtMs?: number): ProtocolWorker;
+  /** @param wallet by default an Ed25519 one of the seed */
+  worker(nodeId: string, seed: number, expiresAtMs?: number, wallet?: Wallet): ProtocolWorker;
   /** As after a crash: memory is gone, the store is there. */
   restart(): Promise<void>;
   /** Applies the chain's events until there are no more. */
@@ -69,8 +71,8 @@ export interface ProtocolWorld extends AsyncDisposable {
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>;
   challenge(worker: ProtocolWorker): Promise<AdmissionChallenge>;
   prove(worker: ProtocolWorker, challenge: AdmissionChallenge): Promise<SignedProof>;
-  /** The body of `register-worker`. */
-  registration(proof: AdmissionProof): Record<string, unknown>;
+  /** The body of `register-worker`. @param evidence of the worker's own TEE, as on the wire */
+  registration(proof: AdmissionProof, evidence?: unknown): Record<string, unknown>;
   register(proof: AdmissionProof): Promise<Answer>;
   /** Challenge, proof, registration. */
   join(worker: ProtocolWorker): Promise<Answer>;
@@ -115,6 +117,8 @@ export async function protocolWorld(
     readonly appraiser?: WorkerAppraiser;
     /** Where join tokens for K3s are made. */
     readonly upstream?: KubernetesUpstream;
+    /** Where zkLogin wallets are accepted. */
+    readonly zkLogin?: ZkLoginVerifier;
   } = {},
 ): Promise<ProtocolWorld> {
   const store = await memoryStore();
@@ -175,6 +179,7 @@ export async function protocolWorld(
       validator: { check },
       workers,
       appraiser: world.appraiser,
+      zkLogin: options.zkLogin,
       clock,
       random: randomBytes,
     });
@@ -226,9 +231,8 @@ export async function protocolWorld(
     get k3s() {
       return open.k3s;
     },
-    worker(nodeId, seed, expiresAtMs) {
+    worker(nodeId, seed, expiresAtMs, wallet = ed25519Wallet(seed)) {
       const { spki, key } = newKey();
-      const wallet = ed25519Wallet(seed);
       const { tokenId } = gateway.createToken({
         owner: wallet.address,
         nodeId,
@@ -301,7 +305,7 @@ export async function protocolWorld(
         nodeKey: worker,
         nowMs: time.now,
       }),
-    registration: (proof) => ({
+    registration: (proof, evidence) => ({
       node_id: proof.nodeId,
       seal_token: `seal_${proof.tokenId}`,
       timestamp: 1,
@@ -311,6 +315,7 @@ export async function protocolWorld(
         challenge: proof.challenge.toHex(),
         wallet_signature: proof.walletSignature,
         node_signature: proof.nodeSignature.toBase64(),
+        ...(evidence === undefined ? {} : { evidence }),
       },
     }),
     register: (proof) => world.post("/api/v1/register-worker", world.registration(proof)),
