@@ -2,7 +2,7 @@
 import type { Tracer } from "@opentelemetry/api";
 import type { Logger } from "@logtape/logtape";
 import type { Admissions } from "../../api/admissions.ts";
-import { createApp } from "../../api/app.ts";
+import { type App, createApp } from "../../api/app.ts";
 import { DEFAULT_LIMITS, type RollbackProtection } from "../../api/deps.ts";
 import type { EtcdAuthority } from "../../api/etcd/mod.ts";
 import type { K8sService } from "../../api/k8s/service.ts";
@@ -16,8 +16,6 @@ import type { Administration } from "./administration.ts";
 import type { Chain } from "./chain.ts";
 import type { ChainRequests } from "./chain_requests.ts";
 import type { UpstreamCluster } from "./kubernetes.ts";
-
-export type MasterApp = ReturnType<typeof createApp>;
 
 /** Simulated evidence costs some microseconds; there is no scarce hardware to protect. */
 const SIMULATION_LIMITS = {
@@ -40,7 +38,7 @@ export function createMasterApp(parts: {
   /** `true` from the moment that the process was asked to stop. */
   readonly stopping: () => boolean;
   readonly log: Logger;
-}): MasterApp {
+}): App {
   const { node: { store, tee, sealed, attestor }, chain, requests, cluster } = parts;
   const { admin, audit, isAdminToken } = parts.administration;
   return createApp({

@@ -1,12 +1,12 @@
 /** Where clients reach this master: the HTTP listeners, the etcd interface, and the files that tell. */
 import type { Logger } from "@logtape/logtape";
+import type { FetchApp } from "../../api/bridge.ts";
 import type { EtcdAuthority } from "../../api/etcd/mod.ts";
 import type { Config } from "../../config.ts";
 import type { CommandIo } from "../command.ts";
 import type { OpenNode } from "../node/node.ts";
 import type { Step } from "../node/steps.ts";
 import { makePrivateDirectory, removeFile, runtimeDirectory } from "../runtime_files.ts";
-import type { MasterApp } from "./app.ts";
 import { connectionBudget, readLimits } from "./connection_budget.ts";
 import { type EtcdListener, openEtcdListener } from "./etcd_listener.ts";
 import { type Listeners, openListeners } from "./listeners.ts";
@@ -32,7 +32,7 @@ export interface Front extends AsyncDisposable {
  */
 export async function openFront(options: {
   readonly step: Step;
-  readonly app: MasterApp;
+  readonly app: FetchApp;
   readonly config: Config;
   readonly node: Pick<OpenNode, "tee" | "store" | "tls">;
   readonly authority: EtcdAuthority;

@@ -1,6 +1,6 @@
 /** The master's two HTTP listeners, the same API on both. */
 import type { Logger } from "@logtape/logtape";
-import type { createApp } from "../../api/app.ts";
+import type { FetchApp } from "../../api/bridge.ts";
 import { type ApiServer, DEFAULT_SERVER_LIMITS, listen } from "../../api/server.ts";
 import type { TeeFacts } from "../../api/deps.ts";
 import { type Config, ConfigError } from "../../config.ts";
@@ -27,7 +27,7 @@ export interface Listeners extends AsyncDisposable {
  * @throws {ConfigError} where nothing would listen, or plain HTTP is asked for where it is refused
  */
 export async function openListeners(
-  app: ReturnType<typeof createApp>,
+  app: FetchApp,
   config: Config,
   node: Pick<OpenNode, "tee" | "tls">,
   log: Logger,
