@@ -19,6 +19,8 @@ export const MAX_CHALLENGE_LIFETIME_MS = 60_000;
 const VERSION = 1;
 const NONCE_LENGTH = 16;
 const HEAD_LENGTH = 33;
+const encoder = new TextEncoder();
+const DOMAIN = encoder.encode("nautilus-tee/admission-challenge/v1");
 
 export interface ChallengeOptions {
   /** 32 random bytes, made at start and never stored. */
@@ -90,19 +92,10 @@ export function createChallenges(options: ChallengeOptions): Challenges {
   let latestMs = 0;
   const now = () => latestMs = Math.max(latestMs, clock());
 
-  const mac = (head: Uint8Array, { nodeId, address }: ChallengeSubject): Uint8Array => {
-    const hmac = createHmac("sha384", key);
-    for (
-      const part of [
-        utf8("nautilus-tee/admission-challenge/v1"),
-        head,
-        context,
-        utf8(nodeId),
-        addressBytes(address),
-      ]
-    ) hmac.update(lengthPrefix(part)).update(part);
-    return hmac.digest();
-  };
+  const mac = (head: Uint8Array, { nodeId, address }: ChallengeSubject): Uint8Array =>
+    createHmac("sha384", key)
+      .update(joined([DOMAIN, head, context, utf8(nodeId), addressBytes(address)]))
+      .digest();
 
   const verify = (challenge: Uint8Array, subject: ChallengeSubject): ChallengeVerdict => {
     if (challenge.length !== CHALLENGE_LENGTH || challenge[0] !== VERSION) {
@@ -161,11 +154,18 @@ function nonceOf(challenge: Uint8Array): string {
 }
 
 function utf8(text: string): Bytes {
-  return new TextEncoder().encode(text);
+  return encoder.encode(text);
 }
 
-function lengthPrefix(part: Uint8Array): Bytes {
-  const prefix = new Uint8Array(4);
-  new DataView(prefix.buffer).setUint32(0, part.length);
-  return prefix;
+/** Each with its length before it, u32 BE. */
+function joined(parts: readonly Uint8Array[]): Bytes {
+  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + 4 + length, 0));
+  const view = new DataView(out.buffer);
+  let at = 0;
+  for (const part of parts) {
+    view.setUint32(at, part.length);
+    out.set(part, at + 4);
+    at += 4 + part.length;
+  }
+  return out;
 }

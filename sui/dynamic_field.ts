@@ -1,5 +1,6 @@
 /** Dynamic fields as objects: their ids are derived, and what they say of themselves is checked. */
 import { addressBytes, canonicalAddress } from "./address.ts";
+import type { FieldIdOf } from "./dynamic_field_id.ts";
 import { type LedgerObject, LedgerProtocolError } from "./ledger.ts";
 
 /** A key of a dynamic field: its Move type and its value in BCS. */
@@ -17,7 +18,7 @@ export interface FieldName {
 export async function readDynamicField(
   parentId: string,
   name: FieldName,
-  fieldId: (parentId: string, type: string, key: Uint8Array) => string,
+  fieldId: FieldIdOf,
   getObject: (id: string) => Promise<LedgerObject | undefined>,
 ): Promise<LedgerObject | undefined> {
   const parent = canonicalAddress(parentId);

@@ -11,6 +11,7 @@ import {
   type ObjectAnswer,
 } from "./chain_client.ts";
 import { type FieldName, readDynamicField } from "./dynamic_field.ts";
+import { createFieldIds, type FieldIdOf } from "./dynamic_field_id.ts";
 import type { ModuleFilter } from "./event_page.ts";
 import {
   decodeEvents,
@@ -56,14 +57,14 @@ export async function openGraphqlLedger(options: GraphqlLedgerOptions): Promise<
   const url = httpEndpoint(options.endpoint);
   const { fetch: send = fetch, chainId, ...given } = options;
   const { timeoutMs, maxAnswerBytes, maxInFlight } = { ...CLIENT_DEFAULTS, ...given };
-  const { deriveDynamicFieldID } = await import("@mysten/sui/utils");
+  const { bcs } = await import("@mysten/sui/bcs");
   return new GraphqlLedger({
     server: { url: url.href, maxAnswerBytes, fetch: send },
     endpoint: url.host,
     chainId,
     timeoutMs,
     maxInFlight,
-    fieldId: (parentId, type, key) => deriveDynamicFieldID(parentId, type, key),
+    fieldId: createFieldIds((type) => bcs.TypeTag.serialize(type).toBytes()),
   });
 }
 
@@ -73,7 +74,7 @@ interface Parts {
   readonly chainId: string | undefined;
   readonly timeoutMs: number;
   readonly maxInFlight: number;
-  readonly fieldId: (parentId: string, type: string, key: Uint8Array) => string;
+  readonly fieldId: FieldIdOf;
 }
 
 class GraphqlLedger implements ChainClient {

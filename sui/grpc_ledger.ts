@@ -14,6 +14,7 @@ import {
 } from "./chain_client.ts";
 import { decodeCursor, type StoredPosition } from "./cursor.ts";
 import { type FieldName, readDynamicField } from "./dynamic_field.ts";
+import { createFieldIds, type FieldIdOf } from "./dynamic_field_id.ts";
 import { eventPage, type ModuleFilter, moduleFilter, type StartPosition } from "./event_page.ts";
 import { decodeObject, decodeStatus, EVENT_READ_MASK, OBJECT_READ_MASK } from "./grpc_decode.ts";
 import { guardedFetch, observationOf, type ResponseHeaders } from "./grpc_transport.ts";
@@ -55,9 +56,9 @@ export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<ChainC
   const endpoint = httpEndpoint(options.endpoint);
   const { fetch: send = fetch, chainId, ...given } = options;
   const { timeoutMs, maxAnswerBytes, maxInFlight } = { ...CLIENT_DEFAULTS, ...given };
-  const [{ SuiGrpcClient, GrpcTypes, RpcError }, { deriveDynamicFieldID }] = await Promise.all([
+  const [{ SuiGrpcClient, GrpcTypes, RpcError }, { bcs }] = await Promise.all([
     import("@mysten/sui/grpc"),
-    import("@mysten/sui/utils"),
+    import("@mysten/sui/bcs"),
   ]);
   const client = new SuiGrpcClient({
     network: "custom",
@@ -73,7 +74,7 @@ export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<ChainC
     maxInFlight,
     queryEnd: GrpcTypes.QueryEndReason,
     isRpcError: (error): error is RpcError => error instanceof RpcError,
-    fieldId: (parentId, type, key) => deriveDynamicFieldID(parentId, type, key),
+    fieldId: createFieldIds((type) => bcs.TypeTag.serialize(type).toBytes()),
   });
 }
 
@@ -85,7 +86,7 @@ interface Parts {
   readonly maxInFlight: number;
   readonly queryEnd: typeof GrpcTypes.QueryEndReason;
   readonly isRpcError: (error: unknown) => error is RpcError;
-  readonly fieldId: (parentId: string, type: string, key: Uint8Array) => string;
+  readonly fieldId: FieldIdOf;
 }
 
 class GrpcLedger implements ChainClient {
