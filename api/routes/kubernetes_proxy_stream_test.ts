@@ -21,6 +21,7 @@ async function served(answer: () => Response) {
   const server = await listen(api.app, {
     host: "127.0.0.1",
     port: 0,
+    tls: undefined,
     limits: DEFAULT_SERVER_LIMITS,
     log: api.deps.log,
   });
