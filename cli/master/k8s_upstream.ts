@@ -11,6 +11,7 @@ import {
   type UpstreamSettings,
 } from "../node/k8s_credential.ts";
 
+const IDLE_TIMEOUT_MS = 30_000;
 const KEY = new TextEncoder().encode("/nautilus/k8s-api-credential");
 
 /**
@@ -39,6 +40,11 @@ export async function openUpstream(
     client = Deno.createHttpClient({
       ...certificate,
       ...(sealed.k8sApiCa === null ? {} : { caCerts: [sealed.k8sApiCa] }),
+      // Over HTTP/2 all requests share one connection: kube-apiserver takes 100 streams on it, so that as
+      // many watches stop everybody, and one that nobody reads fills the window of all.
+      http2: false,
+      // Sooner than kube-apiserver closes an idle connection (90 s), which may meet a request on its way.
+      poolIdleTimeout: IDLE_TIMEOUT_MS,
     });
   } catch (cause) {
     throw new ConfigError("--k8s-api-credential or --k8s-api-ca: not usable PEM", { cause });

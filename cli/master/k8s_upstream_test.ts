@@ -1,5 +1,6 @@
 /** The credential of the upstream: read, sealed, used over TLS, never told. */
-import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { openTlsIdentity } from "../../api/tls/identity.ts";
 import { memoryStore, testApi } from "../../tests/fakes/api.ts";
 import { ConfigError, loadConfig } from "../../config.ts";
 import { listenTls } from "../../tests/fakes/tls_listener.ts";
@@ -47,6 +48,51 @@ Deno.test("openUpstream() keeps the credential in the store and sends it to the 
     }
   } finally {
     await server.close(200);
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("openUpstream() gives each request under way a connection, where HTTP/2 would share one", async () => {
+  await using store = await memoryStore();
+  const tls = await openTlsIdentity({
+    store,
+    clock: Date.now,
+    random: (length) => crypto.getRandomValues(new Uint8Array(length)),
+    names: [],
+  });
+  const { key, certificateChain: cert } = tls.issue().credentials;
+  using listener = Deno.listenTls({
+    hostname: "127.0.0.1",
+    port: 0,
+    key,
+    cert,
+    alpnProtocols: ["h2", "http/1.1"],
+  });
+  const folder = await Deno.makeTempDir();
+  try {
+    const k8sApiCredential = `${folder}/token`;
+    await Deno.writeTextFile(k8sApiCredential, TOKEN);
+    const k8sApiEndpoint = `https://127.0.0.1:${listener.addr.port}`;
+    const config = settings({ k8sApiEndpoint, k8sApiCa: tls.caPem, k8sApiCredential });
+    using upstream = await openUpstream(store, await sealedUpstream(config), config);
+    assert(upstream !== undefined);
+    const asked = ["/a", "/b"].map((path) =>
+      upstream.fetch(new Request(`${k8sApiEndpoint}${path}`))
+    );
+    // Both are taken before either is answered.
+    const connections = [await listener.accept(), await listener.accept()];
+    for (const connection of connections) {
+      assertEquals((await connection.handshake()).alpnProtocol, "http/1.1");
+      await connection.read(new Uint8Array(4_096));
+      const answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+      await connection.write(new TextEncoder().encode(answer));
+    }
+    for (const response of await Promise.all(asked)) {
+      assertEquals(response.status, 200);
+      await response.body?.cancel();
+    }
+    for (const connection of connections) connection.close();
+  } finally {
     await Deno.remove(folder, { recursive: true });
   }
 });
