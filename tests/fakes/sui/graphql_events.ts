@@ -26,11 +26,23 @@ interface Cursor {
   readonly e: number;
 }
 
+/** A page as the schema's EventConnection. */
+export interface EventConnection {
+  readonly edges: readonly { readonly cursor: string; readonly node: ReturnType<typeof node> }[];
+  readonly nodes: readonly ReturnType<typeof node>[];
+  readonly pageInfo: {
+    readonly hasNextPage: boolean;
+    readonly hasPreviousPage: boolean;
+    readonly startCursor: string | null;
+    readonly endCursor: string | null;
+  };
+}
+
 export function eventConnection(
   chain: FakeChain,
   { first = 20, after, last, before, filter = {} }: EventsArguments,
   faults: readonly Fault[],
-) {
+): EventConnection {
   if (last !== undefined || before !== undefined) {
     throw refused("FEATURE_UNAVAILABLE", "this stand-in reads ascending only");
   }
