@@ -15,15 +15,21 @@ export interface ConnectionBudget {
   readonly etcd: number;
 }
 
-/** @param limits the text of /proc/self/limits; undefined: taken as 1024 descriptors */
-export function connectionBudget(limits: string | undefined): ConnectionBudget {
+/**
+ * @param limits the text of /proc/self/limits; undefined: taken as 1024 descriptors
+ * @param isProxy whether a request may need a connection of its own to a kube-apiserver behind
+ */
+export function connectionBudget(limits: string | undefined, isProxy: boolean): ConnectionBudget {
   const [, soft, hard] = /^Max open files\s+(\d+)\s+(\d+)/m.exec(limits ?? "") ?? [];
   // The runtime raises the soft limit to the hard one when it starts.
   const descriptors = Math.max(Number(soft ?? 1024), Number(hard ?? 1024));
   const free = Math.max(0, descriptors - Math.min(RESERVED_DESCRIPTORS, descriptors / 2));
   const clamp = (most: number, share: number) =>
     Math.max(LEAST_CONNECTIONS, Math.min(most, Math.floor(free * share)));
-  return { http: clamp(MOST_CONNECTIONS, 0.4), etcd: clamp(MOST_ETCD_CONNECTIONS, 0.2) };
+  return {
+    http: clamp(MOST_CONNECTIONS, isProxy ? 0.2 : 0.4),
+    etcd: clamp(MOST_ETCD_CONNECTIONS, 0.2),
+  };
 }
 
 /** Undefined where /proc cannot be read. */

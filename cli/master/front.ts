@@ -38,12 +38,14 @@ export async function openFront(options: {
   readonly authority: EtcdAuthority;
   /** What the kubeconfig holds; undefined: none is written. */
   readonly adminToken: string | undefined;
+  /** Whether requests are passed on to a kube-apiserver. */
+  readonly isProxy: boolean;
   readonly host: Pick<CommandIo, "isRoot" | "env">;
   readonly log: Logger;
 }): Promise<Front> {
-  const { step, app, config, node, authority, adminToken, host, log } = options;
+  const { step, app, config, node, authority, adminToken, isProxy, host, log } = options;
   await using undo = new AsyncDisposableStack();
-  const budget = connectionBudget(await readLimits());
+  const budget = connectionBudget(await readLimits(), isProxy);
   const listeners = undo.use(
     await step(
       "api",

@@ -113,6 +113,7 @@ export async function runMaster(options: MasterOptions): Promise<void> {
     node,
     authority: etcdAuthority,
     adminToken: administration.fixedToken,
+    isProxy: cluster.upstream !== undefined,
     host: io,
     log,
   });
