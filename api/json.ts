@@ -18,15 +18,32 @@ const CODE = {
   closeObject: 0x7d,
 } as const;
 
+/** A name that stands twice in one object: the last one counts. */
+export interface DuplicateField {
+  readonly name: string;
+  /** From the root of the document, such as `spec.containers[0].image`. */
+  readonly path: string;
+  /** Where in the text it stands for the second time. */
+  readonly at: number;
+}
+
+/** Most duplicates that are remembered of one document; the API server remembers as many. */
+export const MAX_DUPLICATES = 100;
+
 /**
  * Decodes one JSON document.
  *
+ * @param duplicates takes the names that stand twice; without it they are refused.
  * @throws {ApiProblem} 400 `invalid_utf8`, `invalid_json`, `duplicate_field` or `too_deep`, naming
  * the field where there is one.
  */
-export function decodeJson(bytes: Uint8Array, maxDepth = MAX_JSON_DEPTH): unknown {
+export function decodeJson(
+  bytes: Uint8Array,
+  maxDepth = MAX_JSON_DEPTH,
+  duplicates?: DuplicateField[],
+): unknown {
   const text = decodeUtf8(bytes);
-  scan(text, maxDepth);
+  scan(text, maxDepth, duplicates);
   let value: unknown;
   try {
     value = MAY_LOSE_DIGITS.test(text) ? JSON.parse(text, exactNumber) : JSON.parse(text);
@@ -84,13 +101,15 @@ export function decodeUtf8(bytes: Uint8Array): string {
 
 /** One open array or object while scanning. */
 interface Frame {
-  /** Names seen; undefined in an array. */
-  readonly names: Set<string> | undefined;
+  /** Names seen, and whether more than once; undefined in an array. */
+  readonly names: Map<string, boolean> | undefined;
   name: string;
+  /** Of the item that stands here in an array. */
+  index: number;
 }
 
 /** Looks at structure only; whatever is no JSON at all is left to JSON.parse. */
-function scan(text: string, maxDepth: number): void {
+function scan(text: string, maxDepth: number, duplicates?: DuplicateField[]): void {
   const frames: Frame[] = [];
   let expectName = false;
   for (let i = 0; i < text.length; i++) {
@@ -99,7 +118,10 @@ function scan(text: string, maxDepth: number): void {
         const end = stringEnd(text, i);
         if (expectName) {
           const frame = frames.at(-1);
-          if (frame?.names !== undefined) takeName(text.slice(i, end + 1), frame.names, frames);
+          if (frame?.names !== undefined) {
+            const twice = takeName(text.slice(i, end + 1), frame.names, frames);
+            if (twice !== undefined) takeDuplicate(twice, frames, i, duplicates);
+          }
           expectName = false;
         }
         i = end;
@@ -116,7 +138,7 @@ function scan(text: string, maxDepth: number): void {
           );
         }
         const isObject = text.charCodeAt(i) === CODE.openObject;
-        frames.push({ names: isObject ? new Set() : undefined, name: "" });
+        frames.push({ names: isObject ? new Map() : undefined, name: "", index: 0 });
         expectName = isObject;
         break;
       }
@@ -125,9 +147,12 @@ function scan(text: string, maxDepth: number): void {
         frames.pop();
         expectName = false;
         break;
-      case CODE.comma:
-        expectName = frames.at(-1)?.names !== undefined;
+      case CODE.comma: {
+        const frame = frames.at(-1);
+        expectName = frame?.names !== undefined;
+        if (frame !== undefined) frame.index++;
         break;
+      }
     }
   }
 }
@@ -143,30 +168,60 @@ function stringEnd(text: string, start: number): number {
   return text.length - 1;
 }
 
-function takeName(literal: string, names: Set<string>, frames: readonly Frame[]): void {
+/** @returns the name when it is met for the second time. */
+function takeName(
+  literal: string,
+  names: Map<string, boolean>,
+  frames: readonly Frame[],
+): string | undefined {
   let name: string;
   try {
     const parsed: unknown = literal.includes("\\") ? JSON.parse(literal) : literal.slice(1, -1);
-    if (typeof parsed !== "string") return;
+    if (typeof parsed !== "string") return undefined;
     name = parsed;
   } catch {
-    return; // not a JSON string: JSON.parse refuses the document with its own words
+    return undefined; // not a JSON string: JSON.parse refuses the document with its own words
   }
   const frame = frames.at(-1);
   if (frame !== undefined) frame.name = name;
-  if (names.has(name)) {
-    const { field } = fieldOf(frames);
-    throw new ApiProblem(400, "duplicate_field", `field "${field ?? name}" stands twice`, {
-      field: field ?? name,
-    });
-  }
   if (name === "__proto__") {
     throw new ApiProblem(400, "unknown_field", `field "__proto__" is not allowed`, {
       field: "__proto__",
     });
   }
-  names.add(name);
+  const seen = names.get(name);
+  if (seen !== true) names.set(name, seen === false);
+  return seen === false ? name : undefined;
 }
+
+function takeDuplicate(
+  name: string,
+  frames: readonly Frame[],
+  at: number,
+  duplicates: DuplicateField[] | undefined,
+): void {
+  if (duplicates === undefined) {
+    const { field } = fieldOf(frames);
+    throw new ApiProblem(400, "duplicate_field", `field "${field ?? name}" stands twice`, {
+      field: field ?? name,
+    });
+  }
+  if (duplicates.length >= MAX_DUPLICATES) return;
+  duplicates.push({ name, path: pathOf(frames), at });
+}
+
+/** Names with dots before them, places in arrays in brackets; 1,024 characters at most. */
+function pathOf(frames: readonly Frame[]): string {
+  let path = "";
+  for (const { names, name, index } of frames) {
+    if (names === undefined) path += `[${index}]`;
+    else path += path === "" ? name.slice(0, MAX_PATH) : `.${name.slice(0, MAX_PATH)}`;
+    if (path.length >= MAX_PATH) return `${path.slice(0, MAX_PATH)}…`;
+  }
+  return path;
+}
+
+const MAX_PATH = 1024;
 
 function fieldOf(frames: readonly Frame[]): { field?: string } {
   const path = frames.map((frame) => frame.name).filter((name) => name !== "");

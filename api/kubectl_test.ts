@@ -98,3 +98,28 @@ Deno.test("kubectl works unmodified: create, apply, get, patch, label, scale, wa
   await watching.stderr.cancel();
   await watching.status;
 });
+
+Deno.test("kubectl says what it hears of unknown fields, and strictly refuses them", async () => {
+  if (!await hasKubectl()) return;
+  await using api = await testApi();
+  await using kubectl = await openKubectl(api);
+  const [, deployment = ""] = MANIFEST("nginx:1").split("---\n");
+  const odd = deployment.replace("replicas: 2", "replicas: 2\n  foo: 1");
+  assertMatch(
+    await kubectl.refused("create -f -", odd),
+    /Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec\.foo"/,
+  );
+  const child = kubectl.command(["apply", "--validate=warn", "-f", "-"], "piped").spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(odd));
+  await writer.close();
+  const { code, stderr } = await child.output();
+  assertEquals([code, new TextDecoder().decode(stderr).trim()], [
+    0,
+    'Warning: unknown field "spec.foo"',
+  ]);
+  assertMatch(
+    await kubectl.refused("apply --server-side -f -", odd),
+    /\.spec\.foo: field not declared in schema/,
+  );
+});

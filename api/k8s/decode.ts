@@ -1,6 +1,14 @@
 /** Bodies of Kubernetes requests: JSON or YAML, one document, plain data only. */
 import { isNode, isScalar, parseAllDocuments, visit } from "yaml";
-import { decodeJson, decodeUtf8, LOSES_DIGITS, losesDigits, MAX_JSON_DEPTH } from "../json.ts";
+import {
+  decodeJson,
+  decodeUtf8,
+  type DuplicateField,
+  LOSES_DIGITS,
+  losesDigits,
+  MAX_DUPLICATES,
+  MAX_JSON_DEPTH,
+} from "../json.ts";
 import { ApiProblem } from "../problem.ts";
 import { StatusError } from "./status.ts";
 
@@ -39,12 +47,54 @@ export function bodyFormat(contentType: string | undefined): BodyFormat {
   );
 }
 
-/** @throws {ApiProblem} 400 or 413, naming the field where there is one. */
+/** A field that stands twice, with the line where it does for the second time, from 1. */
+export type Duplicate = Omit<DuplicateField, "at"> & { readonly line: number };
+
+/** Fields that stand twice in a body. */
+export interface Duplicates {
+  readonly format: "json" | "yaml";
+  readonly fields: readonly Duplicate[];
+}
+
+/**
+ * A body as the API server reads it: of a field that stands twice the last one counts, and
+ * `fieldValidation` says what becomes of it.
+ *
+ * @throws {ApiProblem} 400 or 413, naming the field where there is one.
+ */
+export function decodeBody(
+  bytes: Uint8Array,
+  format: "json" | "yaml",
+): { readonly value: unknown; readonly duplicates: Duplicates } {
+  const found: DuplicateField[] = [];
+  const value = format === "json"
+    ? decodeJson(bytes, MAX_JSON_DEPTH, found)
+    : decodeYaml(bytes, found);
+  return { value, duplicates: { format, fields: withLines(found, bytes) } };
+}
+
+/** Lines are counted once for all of them. */
+function withLines(found: readonly DuplicateField[], bytes: Uint8Array): readonly Duplicate[] {
+  if (found.length === 0) return [];
+  const text = decodeUtf8(bytes);
+  let line = 1;
+  let newline = text.indexOf("\n");
+  return found.toSorted((a, b) => a.at - b.at).map(({ name, path, at }) => {
+    for (; newline !== -1 && newline < at; newline = text.indexOf("\n", newline + 1)) line++;
+    return { name, path, line };
+  });
+}
+
+/**
+ * A document in which no field stands twice.
+ *
+ * @throws {ApiProblem} 400 or 413, naming the field where there is one.
+ */
 export function decodeDocument(bytes: Uint8Array, format: "json" | "yaml"): unknown {
   return format === "json" ? decodeJson(bytes) : decodeYaml(bytes);
 }
 
-function decodeYaml(bytes: Uint8Array): unknown {
+function decodeYaml(bytes: Uint8Array, duplicates?: DuplicateField[]): unknown {
   if (bytes.length > MAX_YAML_BYTES) {
     throw new ApiProblem(
       413,
@@ -82,7 +132,7 @@ function decodeYaml(bytes: Uint8Array): unknown {
     ) {
       throw invalid("tags are not accepted");
     }
-    requireUniqueKeys(document.contents);
+    findDuplicates(document.contents, duplicates);
     requireExactNumbers(document.contents);
     value = document.toJS({ maxAliasCount: MAX_YAML_ALIASES });
   } catch (cause) {
@@ -94,17 +144,24 @@ function decodeYaml(bytes: Uint8Array): unknown {
   return value;
 }
 
-/** @throws {ApiProblem} 400 naming a key that stands twice in one map */
-function requireUniqueKeys(root: unknown): void {
+/** @throws {ApiProblem} 400 naming a key that stands twice in one map, unless `duplicates` takes it */
+function findDuplicates(root: unknown, duplicates?: DuplicateField[]): void {
   visit(isNode(root) ? root : null, {
     Map(_key, map) {
       const seen = new Set<unknown>();
       for (const { key } of map.items) {
         const name = isScalar(key) ? key.value : key;
         if (seen.has(name)) {
-          throw new ApiProblem(400, "duplicate_field", `field "${String(name)}" stands twice`, {
-            field: String(name),
-          });
+          const field = String(name);
+          if (duplicates === undefined) {
+            throw new ApiProblem(400, "duplicate_field", `field "${field}" stands twice`, {
+              field,
+            });
+          }
+          if (duplicates.length < MAX_DUPLICATES) {
+            // No path: the YAML reader of the API server tells the line.
+            duplicates.push({ name: field, path: "", at: isNode(key) ? key.range?.[0] ?? 0 : 0 });
+          }
         }
         seen.add(name);
       }

@@ -70,9 +70,9 @@ export function tooMany(field: string, actual: number, most: number): FieldError
 /** Most causes that one answer names. */
 const MAX_CAUSES = 50;
 
-/** 422 naming every field, as the API server joins them. */
+/** 422 naming every field, as the API server joins them; undefined: of no kind. */
 export function invalidObject(
-  resource: ResourceDefinition,
+  resource: Pick<ResourceDefinition, "group" | "kind"> | undefined,
   name: string,
   errors: readonly FieldError[],
 ): StatusError {
@@ -83,7 +83,10 @@ export function invalidObject(
   }));
   const texts = [...new Set(causes.map(({ field, message }) => `${field}: ${message}`))];
   const joined = texts.length === 1 ? texts[0] ?? "" : `[${texts.join(", ")}]`;
-  return new StatusError("Invalid", `${qualifiedKind(resource)} "${name}" is invalid: ${joined}`, {
-    details: { name, group: resource.group, kind: resource.kind, causes },
+  const kind = resource === undefined ? "" : qualifiedKind(resource);
+  return new StatusError("Invalid", `${kind} "${name}" is invalid: ${joined}`, {
+    details: resource === undefined
+      ? { causes }
+      : { name, group: resource.group, kind: resource.kind, causes },
   });
 }

@@ -1,28 +1,28 @@
 /** Planning creation, replacement and patches of one object. */
 import type { Compare } from "../../store/mod.ts";
-import { type Applied, applyConfiguration, trackWrite, withManagers } from "./apply/apply.ts";
-import { defaultedSpec } from "./crd/definition.ts";
-import type { JsonSchema } from "./crd/json_schema.ts";
+import {
+  type Applied,
+  applyConfiguration,
+  trackWrite,
+  typedPatchError,
+  withManagers,
+} from "./apply/apply.ts";
+import { undeclaredProblem } from "./apply/declared.ts";
+import { mergeSchemaOf } from "./apply/merge_schema.ts";
 import { isDefinition } from "./crd/kinds.ts";
 import { finishDefinition } from "./crd/plan.ts";
-import { applyDefaults, prune } from "./crd/prune.ts";
 import { validateValue } from "./crd/values.ts";
 import { invalidObject } from "./field_errors.ts";
 import { alreadyExists, conflict, notFound, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
-import {
-  decodeSubmitted,
-  type KubernetesObject,
-  type StoredObject,
-  type SubmittedObject,
-} from "./objects.ts";
+import { type KubernetesObject, type StoredObject, type SubmittedObject } from "./objects.ts";
 import { namespaceResource, type PlanContext, unchanged, writePlan } from "./plan.ts";
 import { chooseName, equalJson, prepareCreate, prepareUpdate } from "./prepare.ts";
 import { readObject } from "./read.ts";
 import type { ApplyPatch, K8sRequest, Planned } from "./request.ts";
-import { messageName, type ResourceDefinition } from "./resources.ts";
+import type { ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
-import { type FieldValidation, refuseUnknown, validateDocument } from "./validate.ts";
+import { decodeFields, reportApplied, reportFields } from "./known_fields.ts";
 import { planRemoval } from "./remove.ts";
 
 /** @throws {StatusError} NotFound for the namespace, AlreadyExists, Forbidden while it terminates. */
@@ -31,7 +31,8 @@ export async function planCreate(
   managed?: Applied["managedFields"],
 ): Promise<Planned> {
   const { store, resource, request, sources } = context;
-  const submitted = decode(context, request.body);
+  const { object: submitted, unknown } = decodeFields(context, request.body);
+  reportFields(request, resource, unknown);
   const name = chooseName(submitted, resource, sources);
   if (request.name !== "" && request.name !== name) throw nameMismatch(name, request.name);
   const namespace = placeIn(resource, request, submitted.metadata.namespace ?? "");
@@ -75,7 +76,8 @@ export async function planPatch(context: PlanContext): Promise<Planned> {
   const current = await readObject(store, resource, request.namespace, request.name);
   if (patch.kind === "apply") return await planApply(context, current, patch);
   if (current === undefined) throw notFound(resource, request.name);
-  return await planReplacement(context, current, patch.apply(current.parse(), resource));
+  const patched = patch.apply(current.parse(), resource);
+  return await planReplacement(context, current, patched, undefined, patch.problems);
 }
 
 /** Merges what is applied, or creates it. @throws {StatusError} Conflict, and as the others. */
@@ -84,8 +86,8 @@ async function planApply(
   current: StoredObject | undefined,
   patch: ApplyPatch,
 ): Promise<Planned> {
-  const { resource, request } = context;
-  const config = decode(context, patch.config, false);
+  const { resource, request, schemas } = context;
+  const { object: config, unknown } = decodeFields(context, patch.config, false);
   if ((config.metadata.managedFields ?? []).length > 0) {
     throw new StatusError("BadRequest", "metadata.managedFields must be nil");
   }
@@ -93,7 +95,10 @@ async function planApply(
     if (request.subresource !== undefined) throw notFound(resource, request.name);
     await context.require("create");
   }
+  const undeclared = undeclaredProblem(unknown, patch.config, mergeSchemaOf(resource, schemas));
+  if (undeclared !== undefined) throw typedPatchError(request, resource, undeclared);
   const applied = applyConfiguration(context, current?.parse(), plainObject(config), patch);
+  reportApplied(request, patch);
   // What was applied has been checked; what others wrote may hold fields that are not known.
   const options = { ...request.options, fieldValidation: "Ignore" as const };
   const next = { ...context, request: { ...request, options, body: applied.body } };
@@ -113,10 +118,17 @@ async function planReplacement(
   current: StoredObject,
   body: unknown,
   managed?: Applied["managedFields"],
+  problems?: readonly string[],
 ): Promise<Planned> {
   const { resource, request } = context;
   const { name, namespace } = request;
-  const submitted = decode(context, body);
+  const { object: submitted, unknown } = decodeFields(context, body);
+  reportFields(
+    request,
+    resource,
+    unknown,
+    problems === undefined ? undefined : { object: body, problems },
+  );
   const given = submitted.metadata;
   const named = given.name ?? "";
   if (named === "") {
@@ -172,38 +184,6 @@ async function finish(
     if (errors.length > 0) throw invalidObject(resource, object.metadata.name, errors);
   }
   return { object, compare: [] };
-}
-
-/** @throws {StatusError} BadRequest, Invalid, naming the field. */
-function decode(
-  { resource, schemas, request }: PlanContext,
-  body: unknown,
-  withDefaults = true,
-): SubmittedObject {
-  const submitted = decodeSubmitted(body, resource);
-  const strictness = request.options?.fieldValidation ?? "Ignore";
-  if (resource.custom !== undefined) {
-    return knownFields(submitted, resource.custom.schema, strictness, withDefaults);
-  }
-  validateDocument(submitted, messageName(resource), schemas, strictness);
-  return isDefinition(resource) && withDefaults
-    ? { ...submitted, spec: defaultedSpec(submitted["spec"]) }
-    : submitted;
-}
-
-/** The object without what its schema does not know, and with what the schema fills in. */
-function knownFields(
-  submitted: SubmittedObject,
-  schema: JsonSchema,
-  strictness: FieldValidation,
-  withDefaults: boolean,
-): SubmittedObject {
-  const object = structuredClone(submitted);
-  const unknown: string[] = [];
-  prune(object, schema, "", unknown, true);
-  if (strictness === "Strict") refuseUnknown(unknown);
-  if (withDefaults) applyDefaults(object, schema);
-  return object;
 }
 
 function nameMismatch(object: string, path: string): StatusError {

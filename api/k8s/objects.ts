@@ -9,6 +9,7 @@ import { isRecord } from "./plain.ts";
 import { isLabelValue, isQualifiedName } from "./names.ts";
 import { apiVersionOf, type ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
+import { cannotBeHandled } from "./strict.ts";
 
 export interface OwnerReference {
   readonly apiVersion: string;
@@ -67,8 +68,8 @@ export interface SubmittedObject {
 const optionalString = v.nullish(v.pipe(v.string(), v.maxLength(1024)));
 const stringMap = v.nullish(v.record(v.string(), v.string()));
 
-/** Every field of ObjectMeta; what the server sets is read only where it is a precondition. */
-const submittedMeta = v.strictObject({
+/** Every field of ObjectMeta, and no other; what the server sets is read only where it is a precondition. */
+const submittedMeta = v.object({
   name: optionalString,
   generateName: optionalString,
   namespace: optionalString,
@@ -81,7 +82,7 @@ const submittedMeta = v.strictObject({
   deletionGracePeriodSeconds: v.nullish(v.number()),
   labels: stringMap,
   annotations: stringMap,
-  ownerReferences: v.nullish(v.array(v.strictObject({
+  ownerReferences: v.nullish(v.array(v.object({
     apiVersion: v.string(),
     kind: v.string(),
     name: v.string(),
@@ -109,11 +110,12 @@ export function decodeSubmitted(value: unknown, resource: ResourceDefinition): S
     const field = v.getDotPath(issue) ?? "";
     throw new StatusError(
       "BadRequest",
-      issue.expected === "never"
-        ? `strict decoding error: unknown field "${field}"`
-        : `${resource.kind} in version "${resource.version}" cannot be handled as a ${resource.kind}: field "${field}": expected ${
-          issue.expected ?? "another value"
-        }, received ${issue.received.slice(0, 100)}`,
+      cannotBeHandled(
+        resource,
+        `field "${field}": expected ${issue.expected ?? "another value"}, received ${
+          issue.received.slice(0, 100)
+        }`,
+      ),
     );
   }
   const object = { ...result.output, metadata: result.output.metadata ?? {} };
@@ -204,7 +206,7 @@ export function encodeServed(object: KubernetesObject, resource: ResourceDefinit
 function convertStored(stored: Bytes, resource: ResourceDefinition, schema: JsonSchema): Bytes {
   // Our own bytes: written by encodeStored, authenticated by the store.
   const object: KubernetesObject = JSON.parse(decoder.decode(stored));
-  prune(object, schema, "", [], true);
+  prune(object, schema, true);
   applyDefaults(object, schema);
   return encodeServed({ ...object, apiVersion: apiVersionOf(resource) }, resource);
 }

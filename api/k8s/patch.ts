@@ -1,9 +1,11 @@
 /** Patches: JSON Patch (RFC 6902), JSON Merge Patch (RFC 7396), Kubernetes' strategic merge, apply. */
-import { decodeDocument, MAX_OBJECT_BYTES, requirePlain } from "./decode.ts";
+import { decodeBody, MAX_OBJECT_BYTES, requirePlain } from "./decode.ts";
 import { equalJson, isRecord } from "./prepare.ts";
-import type { ChangePatch, Patch } from "./request.ts";
+import { MAX_DUPLICATES } from "../json.ts";
+import type { Patch } from "./request.ts";
 import type { KindSchemas } from "./schema.ts";
 import { StatusError } from "./status.ts";
+import { duplicateProblems, pathText } from "./strict.ts";
 import { strategicMerge } from "./strategic_merge.ts";
 
 const MAX_OPERATIONS = 10_000;
@@ -31,31 +33,49 @@ export function decodePatch(
     throw invalidOptions("force: Forbidden: may not be specified for non-apply patch");
   }
   switch (type) {
-    case APPLY_TYPE:
+    case APPLY_TYPE: {
       if (options.fieldManager === "") {
         throw invalidOptions("fieldManager: Required value: is required for apply patch");
       }
+      const { value: config, duplicates } = decodeBody(bytes, isJson(bytes) ? "json" : "yaml");
       return {
         kind: "apply",
-        config: decodeDocument(bytes, isJson(bytes) ? "json" : "yaml"),
+        config,
+        duplicates,
         manager: options.fieldManager,
         force: options.force,
       };
+    }
     case "application/json-patch+json": {
-      const operations = decodeDocument(bytes, "json");
-      return existing((current) => jsonPatch(current, operations));
+      const { value: operations, duplicates } = decodeBody(bytes, "json");
+      const problems = [...duplicateProblems(duplicates), ...unknownMembers(operations)];
+      return {
+        kind: "change",
+        problems: problems.map((problem) => `json patch ${problem}`),
+        apply: (current) => jsonPatch(current, operations),
+      };
     }
     case "application/merge-patch+json": {
-      const patch = objectPatch(decodeDocument(bytes, "json"));
-      return existing((current) => mergePatch(current, patch));
+      const { value, duplicates } = decodeBody(bytes, "json");
+      const patch = objectPatch(value);
+      return {
+        kind: "change",
+        problems: duplicateProblems(duplicates),
+        apply: (current) => mergePatch(current, patch),
+      };
     }
     case "application/strategic-merge-patch+json": {
-      const patch = objectPatch(decodeDocument(bytes, "json"));
-      return existing((current, resource) => {
-        // Without a description there are no merge keys, and merging by guess would lose items.
-        if (resource.custom !== undefined) throw unknownFormat(type, CUSTOM_TYPES);
-        return strategicMerge(current, patch, schemas.message(resource.kind), schemas);
-      });
+      const { value, duplicates } = decodeBody(bytes, "json");
+      const patch = objectPatch(value);
+      return {
+        kind: "change",
+        problems: duplicateProblems(duplicates),
+        apply(current, resource) {
+          // Without a description there are no merge keys, and merging by guess would lose items.
+          if (resource.custom !== undefined) throw unknownFormat(type, CUSTOM_TYPES);
+          return strategicMerge(current, patch, schemas.message(resource.kind), schemas);
+        },
+      };
     }
   }
   throw unknownFormat(type, [...CUSTOM_TYPES, "application/strategic-merge-patch+json"]);
@@ -85,8 +105,20 @@ function unknownFormat(type: string, accepted: readonly string[]): StatusError {
   );
 }
 
-function existing(apply: ChangePatch["apply"]): Patch {
-  return { kind: "change", apply };
+const MEMBERS: readonly string[] = ["op", "path", "from", "value"];
+
+/** Members that no operation of a JSON patch has; RFC 6902, 4 has them ignored. */
+function unknownMembers(operations: unknown): readonly string[] {
+  if (!Array.isArray(operations)) return [];
+  const unknown: string[] = [];
+  for (const [i, operation] of operations.entries()) {
+    for (const name of isRecord(operation) ? Object.keys(operation) : []) {
+      if (MEMBERS.includes(name)) continue;
+      unknown.push(`unknown field "${pathText([i, name])}"`);
+      if (unknown.length >= MAX_DUPLICATES) return unknown;
+    }
+  }
+  return unknown;
 }
 
 function objectPatch(value: unknown): Record<string, unknown> {

@@ -1,9 +1,11 @@
 /** What is asked of the Kubernetes service, by HTTP and by the chain alike, and what it answers. */
 import type { Compare, Operation } from "../../store/mod.ts";
 import type { User, Verb } from "./authorize.ts";
+import type { Duplicates } from "./decode.ts";
 import type { KubernetesObject, StoredObject } from "./objects.ts";
 import type { ResourceDefinition } from "./resources.ts";
 import type { Status } from "./status.ts";
+import type { FieldValidation } from "./strict.ts";
 
 export interface K8sRequest {
   readonly user: User;
@@ -19,9 +21,13 @@ export interface K8sRequest {
   readonly name: string;
   /** The decoded document: the object, delete options, or a patch. Checked by the service. */
   readonly body?: unknown;
+  /** Fields that stand twice in the body as it was sent. */
+  readonly duplicates?: Duplicates;
   /** For verb `patch`: what makes the next object out of the current one. */
   readonly patch?: Patch;
   readonly options?: RequestOptions;
+  /** Takes what goes into `Warning` headers; may be told the same twice. */
+  readonly warn?: (text: string) => void;
 }
 
 export type Patch = ChangePatch | ApplyPatch;
@@ -29,6 +35,8 @@ export type Patch = ChangePatch | ApplyPatch;
 /** Makes the next object; throws StatusError where the patch does not fit. */
 export interface ChangePatch {
   readonly kind: "change";
+  /** What strict decoding says of the patch itself, in the API server's words. */
+  readonly problems: readonly string[];
   apply(current: KubernetesObject, resource: ResourceDefinition): unknown;
 }
 
@@ -36,6 +44,7 @@ export interface ChangePatch {
 export interface ApplyPatch {
   readonly kind: "apply";
   readonly config: unknown;
+  readonly duplicates?: Duplicates;
   readonly manager: string;
   /** Takes fields from whoever holds them. */
   readonly force: boolean;
@@ -45,8 +54,8 @@ export interface RequestOptions {
   readonly dryRun?: boolean;
   /** Who holds the fields that are written; undefined: nobody, as for writes of our own. */
   readonly fieldManager?: string;
-  /** Strict: unknown fields are refused. Otherwise they are kept as they are. */
-  readonly fieldValidation?: "Ignore" | "Strict";
+  /** What becomes of unknown and duplicate fields beside being dropped; undefined: nothing. */
+  readonly fieldValidation?: FieldValidation;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
   readonly limit?: number;

@@ -69,18 +69,13 @@ export function qualifiedResource(resource: ResourceDefinition): string {
 }
 
 /** `Pod`, or `Deployment.apps`: as Kubernetes names a kind in messages. */
-export function qualifiedKind(resource: ResourceDefinition): string {
+export function qualifiedKind(resource: Pick<ResourceDefinition, "group" | "kind">): string {
   return resource.group === "" ? resource.kind : `${resource.kind}.${resource.group}`;
 }
 
 /** The kind of a list of them. */
 export function listKindOf(resource: ResourceDefinition): string {
   return resource.custom?.listKind ?? `${resource.kind}List`;
-}
-
-/** The name of the message that describes the kind; a custom kind brings its own schema instead. */
-export function messageName(resource: ResourceDefinition): string | undefined {
-  return resource.custom === undefined ? resource.kind : undefined;
 }
 
 /** One definition for each place in the store, whatever the number of versions. */

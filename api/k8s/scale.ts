@@ -1,16 +1,25 @@
 /** The `/scale` subresource (autoscaling/v1) of what has replicas. */
-import * as v from "valibot";
-import { trackWrite } from "./apply/apply.ts";
+import {
+  type Applied,
+  applyConfiguration,
+  trackWrite,
+  typedPatchError,
+  withManagers,
+} from "./apply/apply.ts";
+import { undeclaredProblem } from "./apply/declared.ts";
+import { ATOMIC } from "./apply/merge_schema.ts";
 import { validateValue } from "./crd/values.ts";
-import { conflict, invalid, notFound, STALE } from "./errors.ts";
+import { notFound } from "./errors.ts";
 import { invalidObject } from "./field_errors.ts";
 import { at } from "./json_path.ts";
+import { reportApplied, reportFields } from "./known_fields.ts";
 import type { KubernetesObject } from "./objects.ts";
 import { type PlanContext, unchanged, writePlan } from "./plan.ts";
-import { isRecord } from "./prepare.ts";
+import { equalJson, isRecord } from "./plain.ts";
 import { readObject } from "./read.ts";
-import type { Planned } from "./request.ts";
+import type { ApplyPatch, Planned } from "./request.ts";
 import type { ResourceDefinition, ScalePaths } from "./resources.ts";
+import { checkedReplicas, checkPreconditions, decodeScale, SCALE_KIND } from "./scale_body.ts";
 import { StatusError } from "./status.ts";
 
 const SCALABLE: ReadonlySet<string> = new Set([
@@ -32,14 +41,7 @@ const BUILT_IN_PATHS: ScalePaths = {
   labelSelector: undefined,
 };
 
-const scaleBody = v.looseObject({
-  apiVersion: v.literal("autoscaling/v1"),
-  kind: v.literal("Scale"),
-  metadata: v.looseObject({ name: v.string(), resourceVersion: v.optional(v.string()) }),
-  spec: v.optional(v.looseObject({ replicas: v.optional(v.number(), 0) }), {}),
-});
-
-/** Reads, replaces or patches the scale. @throws {StatusError} as for the object itself. */
+/** Reads, replaces, patches or applies the scale. @throws {StatusError} as for the object itself. */
 export async function planScale(context: PlanContext): Promise<Planned> {
   const { store, resource, request } = context;
   const current = await readObject(store, resource, request.namespace, request.name);
@@ -52,44 +54,12 @@ export async function planScale(context: PlanContext): Promise<Planned> {
   });
   if (request.verb === "get") return answer(object);
 
-  if (request.patch?.kind === "apply") {
-    throw new StatusError("UnsupportedMediaType", "a scale is not applied: patch or replace it");
-  }
-  const wanted = request.verb === "patch"
-    ? request.patch?.apply(scaleOf(object, resource, paths), {
-      group: "autoscaling",
-      version: "v1",
-      kind: "Scale",
-      plural: resource.plural,
-      singular: "scale",
-      shortNames: [],
-      categories: [],
-      namespaced: resource.namespaced,
-      nameRule: resource.nameRule,
-      hasStatus: false,
-    })
-    : request.body;
-  const result = v.safeParse(scaleBody, wanted, { abortEarly: true });
-  if (!result.success) {
-    const [issue] = result.issues;
-    throw new StatusError("BadRequest", `Scale: field "${v.getDotPath(issue) ?? ""}" is not valid`);
-  }
-  const { metadata, spec: { replicas } } = result.output;
-  if (!Number.isInteger(replicas) || replicas < 0 || replicas > 2 ** 31 - 1) {
-    throw invalid(resource, request.name, "spec.replicas", "must be a non-negative integer");
-  }
-  const version = metadata.resourceVersion ?? "";
-  if (metadata.name !== request.name) {
-    throw new StatusError(
-      "BadRequest",
-      "the name of the object does not match the name on the URL",
-    );
-  }
-  if (version !== "" && version !== String(current.revision)) {
-    throw conflict(resource, request.name, STALE);
-  }
-  if (at(object, paths.specReplicas) === replicas) return answer(object);
-  const changed: KubernetesObject = {
+  const { patch } = request;
+  const applied = patch?.kind === "apply" ? applyScale(context, object, paths, patch) : undefined;
+  const replicas = applied?.replicas ?? replicasOf(context, object, paths);
+  const isSame = at(object, paths.specReplicas) === replicas;
+  if (isSame && applied === undefined) return answer(object);
+  const changed: KubernetesObject = isSame ? object : {
     ...withField(object, paths.specReplicas, replicas),
     apiVersion: object.apiVersion,
     kind: object.kind,
@@ -99,7 +69,10 @@ export async function planScale(context: PlanContext): Promise<Planned> {
     const errors = validateValue(changed, resource.custom.schema, "");
     if (errors.length > 0) throw invalidObject(resource, request.name, errors);
   }
-  const next = trackWrite(context, object, changed, []);
+  const next = applied === undefined
+    ? trackWrite(context, object, changed, [])
+    : withManagers(changed, applied.managedFields);
+  if (equalJson(next, object)) return answer(object);
   const planned = writePlan(context, current.key, next, 200, "updated", [
     unchanged(current.key, current),
   ]);
@@ -116,6 +89,95 @@ export async function planScale(context: PlanContext): Promise<Planned> {
       ),
       change: { status: "updated", key: current.key },
     }),
+  };
+}
+
+/** What a replacement or a patch asks for. @throws {StatusError} BadRequest, Conflict, Invalid */
+function replicasOf(context: PlanContext, object: KubernetesObject, paths: ScalePaths): number {
+  const { resource, request } = context;
+  const { patch } = request;
+  const wanted = patch?.kind === "change"
+    ? patch.apply(scaleOf(object, resource, paths), {
+      ...SCALE_KIND,
+      plural: resource.plural,
+      singular: "scale",
+      shortNames: [],
+      categories: [],
+      namespaced: resource.namespaced,
+      nameRule: resource.nameRule,
+      hasStatus: false,
+    })
+    : request.body;
+  const { scale, unknown } = decodeScale(context, wanted);
+  reportFields(
+    request,
+    SCALE_KIND,
+    unknown,
+    patch?.kind === "change" ? { object: wanted, problems: patch.problems } : undefined,
+  );
+  if (scale.metadata?.name !== request.name) {
+    throw new StatusError(
+      "BadRequest",
+      `the name of the object (${
+        scale.metadata?.name ?? ""
+      }) does not match the name on the URL (${request.name})`,
+    );
+  }
+  checkPreconditions(context, object, scale);
+  return checkedReplicas(request.name, scale.spec?.replicas ?? 0);
+}
+
+/**
+ * What an applied scale comes to. Replicas that are applied no longer, and that nobody else holds, go;
+ * a Scale without replicas says 0.
+ *
+ * @throws {StatusError} Conflict where somebody else holds them; BadRequest, Invalid
+ */
+function applyScale(
+  context: PlanContext,
+  object: KubernetesObject,
+  paths: ScalePaths,
+  patch: ApplyPatch,
+): { readonly replicas: number; readonly managedFields: Applied["managedFields"] } {
+  const { request } = context;
+  const given = isRecord(patch.config) ? patch.config["apiVersion"] : undefined;
+  if (given !== undefined && given !== "autoscaling/v1") {
+    throw new StatusError(
+      "BadRequest",
+      `Incorrect version specified in apply patch. Specified patch version: ${
+        String(given).slice(0, 100)
+      }, expected: autoscaling/v1`,
+    );
+  }
+  const { scale, unknown } = decodeScale(context, patch.config);
+  if ((scale.metadata?.managedFields ?? []).length > 0) {
+    throw new StatusError("BadRequest", "metadata.managedFields must be nil");
+  }
+  const undeclared = undeclaredProblem(unknown, patch.config, ATOMIC);
+  if (undeclared !== undefined) throw typedPatchError(request, SCALE_KIND, undeclared);
+  const name = scale.metadata?.name ?? "";
+  if (name !== "" && name !== request.name) {
+    throw new StatusError(
+      "BadRequest",
+      `the name of the object (${name}) does not match the name on the URL (${request.name})`,
+    );
+  }
+  checkPreconditions(context, object, scale);
+  const wanted = scale.spec?.replicas;
+  if (typeof wanted === "number") checkedReplicas(request.name, wanted);
+  const { apiVersion, kind } = object;
+  const config = { apiVersion, kind, metadata: { name: request.name } };
+  const applied = applyConfiguration(
+    context,
+    object,
+    typeof wanted === "number" ? withField(config, paths.specReplicas, wanted) : config,
+    patch,
+  );
+  reportApplied(request, patch);
+  const replicas = isRecord(applied.body) ? at(applied.body, paths.specReplicas) : undefined;
+  return {
+    replicas: typeof replicas === "number" ? replicas : 0,
+    managedFields: applied.managedFields,
   };
 }
 

@@ -312,10 +312,13 @@ export const KIND_MESSAGES: Readonly<Record<string, string>> = {
   RollingUpdateDeployment: "maxUnavailable 1 x*, maxSurge 2 x*",
   RollingUpdateStatefulSetStrategy: "partition 1 i*, maxUnavailable 2 x*",
   SELinuxOptions: "user 1 s, role 2 s, type 3 s, level 4 s",
+  Scale: "metadata 1 ObjectMeta, spec 2 ScaleSpec, status 3 ScaleStatus",
   ScaleIOPersistentVolumeSource:
     "gateway 1 s, system 2 s, secretRef 3 SecretReference*, sslEnabled 4 b, protectionDomain 5 s, storagePool 6 s, storageMode 7 s, volumeName 8 s, fsType 9 s, readOnly 10 b",
   ScaleIOVolumeSource:
     "gateway 1 s, system 2 s, secretRef 3 LocalObjectReference*, sslEnabled 4 b, protectionDomain 5 s, storagePool 6 s, storageMode 7 s, volumeName 8 s, fsType 9 s, readOnly 10 b",
+  ScaleSpec: "replicas 1 i",
+  ScaleStatus: "replicas 1 i, selector 2 s",
   ScopeSelector: "matchExpressions 1 []ScopedResourceSelectorRequirement",
   ScopedResourceSelectorRequirement: "scopeName 1 s, operator 2 s, values 3 []s",
   SeccompProfile: "type 1 s, localhostProfile 2 s*",

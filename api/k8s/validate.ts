@@ -1,95 +1,96 @@
-/** Whether a document fits the description of its kind: types always, unknown fields where asked. */
+/** Whether a document fits the description of its kind: types, and fields that the kind does not have. */
 import { isRecord } from "./prepare.ts";
 import type { FieldSpec, KindSchemas, MessageSpec, ScalarType } from "./schema.ts";
+import type { ResourceDefinition } from "./resources.ts";
 import { StatusError } from "./status.ts";
+import { cannotBeHandled, type FieldPath, pathText } from "./strict.ts";
 
-export type FieldValidation = "Ignore" | "Strict";
-
-/** Most problems that one answer names. */
-const MAX_NAMED = 10;
+/** Messages that say their kind wherever they stand, such as in a StatefulSet's claim templates. */
+const TYPED_MESSAGES: ReadonlySet<string> = new Set(["PersistentVolumeClaim"]);
+const TYPE_FIELDS: readonly string[] = ["apiVersion", "kind"];
 
 /**
- * A kind that is not described passes.
+ * The fields of a document that its kind does not have; none of a kind that is not described.
  *
- * @throws {StatusError} BadRequest naming the fields.
+ * @param fields the document without apiVersion and kind
+ * @param root where it stands in the whole document
+ * @throws {StatusError} BadRequest naming a field of another type than it has to be.
  */
-export function validateDocument(
-  document: unknown,
-  kind: string | undefined,
+export function unknownFields(
+  fields: Readonly<Record<string, unknown>>,
+  message: MessageSpec | undefined,
   schemas: KindSchemas,
-  fieldValidation: FieldValidation,
-): void {
-  const message = schemas.message(kind);
-  if (message === undefined || !isRecord(document)) return;
-  const unknown: string[] = [];
-  const { apiVersion: _, kind: __, ...fields } = document;
-  visit(fields, message, schemas, "", unknown);
-  if (fieldValidation === "Strict") refuseUnknown(unknown);
+  resource: Pick<ResourceDefinition, "kind" | "version">,
+  root: FieldPath = [],
+): readonly FieldPath[] {
+  if (message === undefined) return [];
+  const visitor = new Visitor(schemas, resource, root);
+  visitor.message(fields, message);
+  return visitor.unknown;
 }
 
-/** @throws {StatusError} BadRequest where there are any. */
-export function refuseUnknown(paths: readonly string[]): void {
-  if (paths.length === 0) return;
-  const named = paths.slice(0, MAX_NAMED).map((path) => `unknown field "${path}"`).join(", ");
-  throw new StatusError("BadRequest", `strict decoding error: ${named}`);
-}
+class Visitor {
+  readonly unknown: FieldPath[] = [];
+  /** Where in the document we are. */
+  readonly #path: (string | number)[];
+  readonly #schemas: KindSchemas;
+  readonly #resource: Pick<ResourceDefinition, "kind" | "version">;
 
-function visit(
-  object: Readonly<Record<string, unknown>>,
-  message: MessageSpec,
-  schemas: KindSchemas,
-  path: string,
-  unknown: string[],
-): void {
-  for (const [name, value] of Object.entries(object)) {
-    const here = path === "" ? name : `${path}.${name}`;
-    const field = message.byName.get(name);
-    if (field === undefined) unknown.push(here);
-    else if (value !== null) visitField(value, field, schemas, here, unknown);
+  constructor(
+    schemas: KindSchemas,
+    resource: Pick<ResourceDefinition, "kind" | "version">,
+    root: FieldPath,
+  ) {
+    this.#path = [...root];
+    this.#schemas = schemas;
+    this.#resource = resource;
   }
-}
 
-function wrong(path: string, expected: string): StatusError {
-  return new StatusError("BadRequest", `cannot be decoded: field "${path}": expected ${expected}`);
-}
-
-function visitField(
-  value: unknown,
-  field: FieldSpec,
-  schemas: KindSchemas,
-  path: string,
-  unknown: string[],
-): void {
-  if (field.shape === "list") {
-    if (!Array.isArray(value)) throw wrong(path, "a list");
-    value.forEach((item, i) => visitValue(item, field.type, schemas, `${path}[${i}]`, unknown));
-  } else if (field.shape === "map") {
-    if (!isRecord(value)) throw wrong(path, "a map");
-    for (const [key, item] of Object.entries(value)) {
-      visitValue(item, field.type, schemas, `${path}.${key}`, unknown);
+  message(object: Readonly<Record<string, unknown>>, message: MessageSpec): void {
+    for (const [name, value] of Object.entries(object)) {
+      const field = message.byName.get(name);
+      this.#path.push(name);
+      if (field !== undefined) {
+        if (value !== null) this.#field(value, field);
+      } else if (!TYPED_MESSAGES.has(message.name) || !TYPE_FIELDS.includes(name)) {
+        this.unknown.push([...this.#path]);
+      }
+      this.#path.pop();
     }
-  } else {
-    visitValue(value, field.type, schemas, path, unknown);
   }
-}
 
-function visitValue(
-  value: unknown,
-  type: FieldSpec["type"],
-  schemas: KindSchemas,
-  path: string,
-  unknown: string[],
-): void {
-  if (typeof type === "string") {
-    if (value !== null && !SCALAR_CHECKS[type].check(value)) {
-      throw wrong(path, SCALAR_CHECKS[type].expected);
+  #field(value: unknown, { shape, type }: FieldSpec): void {
+    if (shape === "one") return this.#value(value, type);
+    if (shape === "list") {
+      if (!Array.isArray(value)) throw this.#wrong("a list");
+      for (let i = 0; i < value.length; i++) this.#step(i, value[i], type);
+    } else {
+      if (!isRecord(value)) throw this.#wrong("a map");
+      for (const [key, item] of Object.entries(value)) this.#step(key, item, type);
     }
-    return;
   }
-  if (value === null) return;
-  if (!isRecord(value)) throw wrong(path, "an object");
-  const message = schemas.message(type.message);
-  if (message !== undefined) visit(value, message, schemas, path, unknown);
+
+  #step(step: string | number, value: unknown, type: FieldSpec["type"]): void {
+    this.#path.push(step);
+    this.#value(value, type);
+    this.#path.pop();
+  }
+
+  #value(value: unknown, type: FieldSpec["type"]): void {
+    if (value === null) return;
+    if (typeof type === "string") {
+      if (!SCALAR_CHECKS[type].check(value)) throw this.#wrong(SCALAR_CHECKS[type].expected);
+      return;
+    }
+    if (!isRecord(value)) throw this.#wrong("an object");
+    const message = this.#schemas.message(type.message);
+    if (message !== undefined) this.message(value, message);
+  }
+
+  #wrong(expected: string): StatusError {
+    const why = `field "${pathText(this.#path)}": expected ${expected}`;
+    return new StatusError("BadRequest", cannotBeHandled(this.#resource, why));
+  }
 }
 
 interface ScalarCheck {

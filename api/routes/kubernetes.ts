@@ -3,7 +3,7 @@ import type { Hono } from "@hono/hono";
 import type { ApiDeps } from "../deps.ts";
 import { type ApiContext, type ApiEnv, readBody } from "../http.ts";
 import { ADMIN_GROUP, NODE_GROUP, type User, type Verb } from "../k8s/authorize.ts";
-import { bodyFormat, decodeDocument, MAX_OBJECT_BYTES } from "../k8s/decode.ts";
+import { bodyFormat, decodeBody, MAX_OBJECT_BYTES } from "../k8s/decode.ts";
 import { apiGroup, apiGroupList, apiResourceList, apiVersions } from "../k8s/discovery.ts";
 import { encodeOutcome, listMeta } from "../k8s/encode.ts";
 import { invalid } from "../k8s/errors.ts";
@@ -25,6 +25,7 @@ import {
   listQuery,
   writeQuery,
 } from "./kubernetes_query.ts";
+import { warningHeaders } from "./kubernetes_warnings.ts";
 import { DEFAULT_WATCH_SECONDS, streamWatch, WatchGate } from "./kubernetes_watch.ts";
 
 export function kubernetesRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
@@ -109,9 +110,10 @@ async function resource(
 ): Promise<Response> {
   // A kind that is not served is 404 whatever the method.
   const definition = await deps.k8s.resource(path.group, path.version, path.plural);
-  if (definition.custom?.warning !== undefined) {
-    c.header("Warning", `299 - ${JSON.stringify(definition.custom.warning)}`);
-  }
+  const warn = (texts: Iterable<string>) => {
+    for (const value of warningHeaders(texts)) c.header("Warning", value, { append: true });
+  };
+  if (definition.custom?.warning !== undefined) warn([definition.custom.warning]);
   const { subresource } = path;
   if (subresource !== undefined && subresource !== "status" && subresource !== "scale") {
     throw unknownPath();
@@ -145,12 +147,14 @@ async function resource(
       until: untilSessionEnds(user, deps),
     });
   }
+  const warnings: string[] = [];
   const outcome = await deps.k8s.execute({
     ...target,
     verb,
     options: verb === "list" || verb === "deletecollection" ? listQuery(c) : writeQuery(c),
     ...await requestBody(c, verb, deps.k8s.schemas),
-  });
+    warn: (text) => warnings.push(text),
+  }).finally(() => warn(warnings)); // a refusal, too, carries what was said before it
   if (form.kind === "metadata") {
     if (outcome.kind === "list") return c.json(metadataListOf(outcome));
     if (outcome.kind === "object") return c.json(metadataOf(outcome.object), outcome.code);
@@ -179,7 +183,7 @@ async function requestBody(
   c: ApiContext,
   verb: Verb,
   schemas: KindSchemas,
-): Promise<Pick<K8sRequest, "body" | "patch">> {
+): Promise<Pick<K8sRequest, "body" | "duplicates" | "patch">> {
   if (verb === "get" || verb === "list") return {};
   const bytes = await readBody(c, MAX_OBJECT_BYTES);
   if (bytes.length === 0) {
@@ -196,11 +200,9 @@ async function requestBody(
     };
   }
   const format = bodyFormat(type);
-  return {
-    body: format === "protobuf"
-      ? decodeProtobufObject(bytes, schemas)
-      : decodeDocument(bytes, format),
-  };
+  if (format === "protobuf") return { body: decodeProtobufObject(bytes, schemas) };
+  const { value: body, duplicates } = decodeBody(bytes, format);
+  return { body, duplicates };
 }
 
 const COLLECTION: Readonly<Record<string, Verb>> = {

@@ -2,6 +2,7 @@
 import type { ApiContext } from "../http.ts";
 import type { RequestOptions } from "../k8s/request.ts";
 import { StatusError } from "../k8s/status.ts";
+import type { FieldValidation } from "../k8s/strict.ts";
 
 function invalid(name: string, value: string): StatusError {
   return new StatusError(
@@ -47,15 +48,25 @@ export function writeQuery(c: ApiContext): RequestOptions {
   for (const value of values) {
     if (value !== "All") throw invalid("dryRun", value);
   }
-  const validation = single(c, "fieldValidation") ?? "";
-  if (!["", "Ignore", "Warn", "Strict"].includes(validation)) {
-    throw invalid("fieldValidation", validation);
-  }
   return {
     dryRun: values.length > 0,
-    fieldValidation: validation === "Strict" ? "Strict" : "Ignore",
+    fieldValidation: fieldValidation(c),
     fieldManager: fieldManager(c) || agentOf(c),
   };
+}
+
+/** What becomes of unknown and duplicate fields; without a word of it, the client is warned. */
+function fieldValidation(c: ApiContext): FieldValidation {
+  const value = single(c, "fieldValidation") ?? "";
+  switch (value) {
+    case "":
+      return "Warn";
+    case "Ignore":
+    case "Warn":
+    case "Strict":
+      return value;
+  }
+  throw invalid("fieldValidation", value);
 }
 
 const MAX_MANAGER_LENGTH = 128;

@@ -103,15 +103,7 @@ export function applyConfiguration(
   const { resource, request, schemas, sources } = context;
   const schema = mergeSchemaOf(resource, schemas);
   const problem = listProblem(config, schema);
-  if (problem !== undefined) {
-    const place = request.namespace === "" ? request.name : `${request.namespace}/${request.name}`;
-    throw new StatusError(
-      "BadRequest",
-      `failed to create typed patch object (${place}; ${
-        apiVersionOf(resource)
-      }, Kind=${resource.kind}): ${problem}`,
-    );
-  }
+  if (problem !== undefined) throw typedPatchError(request, resource, problem);
   const now = kubernetesTime(sources.clock());
   const writer = writerOf(context, "Apply", options.manager);
   const subresource = request.subresource ?? "";
@@ -143,6 +135,21 @@ export function applyConfiguration(
     ),
     managedFields: encodeManagers(next),
   };
+}
+
+/** 400 for a configuration that its schema does not take (the API server says 500, and the same). */
+export function typedPatchError(
+  request: { readonly namespace: string; readonly name: string },
+  kind: { readonly group: string; readonly version: string; readonly kind: string },
+  problem: string,
+): StatusError {
+  const place = request.namespace === "" ? request.name : `${request.namespace}/${request.name}`;
+  return new StatusError(
+    "BadRequest",
+    `failed to create typed patch object (${place}; ${
+      apiVersionOf(kind)
+    }, Kind=${kind.kind}): ${problem}`,
+  );
 }
 
 function untracked(context: PlanContext, live: KubernetesObject, now: string): Manager[] {

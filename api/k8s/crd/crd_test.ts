@@ -189,7 +189,7 @@ Deno.test("custom objects are pruned and defaulted", async () => {
   );
   assertEquals(
     strict.message,
-    'strict decoding error: unknown field "spec.unknown", unknown field "spec.env[0].other"',
+    'CronTab in version "v1" cannot be handled as a CronTab: strict decoding error: unknown field "spec.env[0].other", unknown field "spec.unknown"',
   );
 });
 
@@ -340,7 +340,7 @@ Deno.test("versions: every served one reads every object, stored in one, convert
   const response = await api.admin("POST", TABS, tab("a", { a: "x", b: "lost" }));
   assertEquals(
     response.headers.get("warning"),
-    '299 - "stable.example.com/v1 CronTab is deprecated; use stable.example.com/v2 CronTab"',
+    '299 - "stable.example.com/v1 CronTab is deprecated; use stable.example.com/v2 CronTab", 299 - "unknown field \\"spec.b\\""',
   );
   assertEquals((await response.json()).spec, { a: "x" });
   const read = await ask(api, 200, "GET", `${v2}/a`);
@@ -561,4 +561,23 @@ Deno.test("roles cover custom kinds, too", async () => {
     });
   assertEquals((await asks("list")).allowed, true);
   assertEquals((await asks("create")).allowed, false);
+});
+
+Deno.test("fields with integer names do not disturb how objects are stored", async () => {
+  await using api = await testApi();
+  const schema = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+  await ask(
+    api,
+    201,
+    "POST",
+    CRDS,
+    definition({}, { schema: { openAPIV3Schema: schema }, selectableFields: [] }),
+  );
+  const object = await ask(api, 201, "POST", TABS, {
+    "0": { x: 1 },
+    ...tab("odd", {}, { "7": "y" }),
+  });
+  assertEquals([object["0"], object["7"]], [{ x: 1 }, "y"]);
+  const read = await ask(api, 200, "GET", `${TABS}/odd`);
+  assertEquals([read.metadata.name, read["7"]], ["odd", "y"]);
 });

@@ -1,5 +1,6 @@
 /** What the server does to a custom object before it looks at it: unknown fields go, defaults come. */
 import { isRecord } from "../plain.ts";
+import { type FieldPath, pathText } from "../strict.ts";
 import type { JsonSchema } from "./json_schema.ts";
 
 /** Of every object, and of what is embedded in one. */
@@ -8,17 +9,38 @@ const TYPE_FIELDS = ["apiVersion", "kind", "metadata"];
 /**
  * Takes away what the schema does not know, in place.
  *
- * @param unknown gets the path of everything that was taken away.
+ * @param isRoot of an object, whose type and metadata no schema speaks of
+ * @returns the paths of everything that was taken away, in the order of their texts, as the API server has them.
  */
 export function prune(
   value: unknown,
+  schema: JsonSchema,
+  isRoot: boolean,
+): readonly FieldPath[] {
+  const unknown: FieldPath[] = [];
+  visit(value, schema, [], unknown, isRoot);
+  return unknown.length < 2 ? unknown : sorted(unknown);
+}
+
+function sorted(paths: readonly FieldPath[]): readonly FieldPath[] {
+  return paths.map((path) => ({ path, text: pathText(path) }))
+    .toSorted((a, b) => a.text < b.text ? -1 : a.text > b.text ? 1 : 0)
+    .map(({ path }) => path);
+}
+
+function visit(
+  value: unknown,
   schema: JsonSchema | undefined,
-  path: string,
-  unknown: string[],
+  path: (string | number)[],
+  unknown: FieldPath[],
   isRoot = false,
 ): void {
   if (Array.isArray(value)) {
-    value.forEach((item, i) => prune(item, schema?.items, `${path}[${i}]`, unknown));
+    for (let i = 0; i < value.length; i++) {
+      path.push(i);
+      visit(value[i], schema?.items, path, unknown);
+      path.pop();
+    }
     return;
   }
   if (!isRecord(value) || schema === undefined) return;
@@ -26,14 +48,15 @@ export function prune(
   const additional = schema.additionalProperties;
   for (const name of Object.keys(value)) {
     if (isResource && TYPE_FIELDS.includes(name)) continue;
-    const here = path === "" ? name : `${path}.${name}`;
+    path.push(name);
     const property = schema.properties.get(name);
-    if (property !== undefined) prune(value[name], property, here, unknown);
-    else if (typeof additional === "object") prune(value[name], additional, here, unknown);
+    if (property !== undefined) visit(value[name], property, path, unknown);
+    else if (typeof additional === "object") visit(value[name], additional, path, unknown);
     else if (additional !== true && !schema.preserveUnknownFields) {
-      unknown.push(here);
+      unknown.push([...path]);
       delete value[name];
     }
+    path.pop();
   }
 }
 

@@ -301,9 +301,7 @@ function checkListType(schema: JsonSchema, path: string, errors: FieldError[]): 
 function checkDefault(schema: JsonSchema, path: string, errors: FieldError[]): void {
   if (schema.default === undefined || errors.length > 0) return;
   const value = applyDefaults(structuredClone(schema.default.value), schema);
-  const unknown: string[] = [];
-  prune(structuredClone(value), schema, "", unknown);
-  if (unknown.length > 0) {
+  if (prune(structuredClone(value), schema, false).length > 0) {
     errors.push(invalidValue(`${path}.default`, schema.default.value, "must be pruned"));
   }
   errors.push(...validateValue(value, schema, `${path}.default`));
