@@ -3,6 +3,7 @@ import { parseAdminKey } from "./api/admin/public_key.ts";
 import type { Config } from "./config.ts";
 import {
   boolean,
+  chainEndpoints,
   chainId,
   choice,
   grants,
@@ -22,7 +23,6 @@ import {
   retention,
   teePlugin,
   text,
-  urls,
 } from "./config_values.ts";
 
 /** One setting: its names in the three places, how text becomes a value, and what to say of it. */
@@ -157,8 +157,8 @@ export const SETTINGS: readonly Setting<unknown>[] = [
   {
     field: "suiEndpoints",
     env: "SUI_RPC_ENDPOINT",
-    help: "gRPC endpoint of a Sui full node (URL; several: separated by commas)",
-    parse: urls,
+    help: "https://… of a Sui full node (gRPC) or graphql+https://…/graphql; several: with commas",
+    parse: chainEndpoints,
   },
   {
     field: "suiRegistry",

@@ -42,7 +42,15 @@ Deno.test("loadConfig() names field, value and what is valid when a value is wro
   assertStringIncludes(refusal({ flags: { listen: "nowhere" } }), '--listen: "nowhere": HOST:PORT');
   assertStringIncludes(refusal({ flags: { listen: "127.0.0.1:70000" } }), "HOST:PORT");
   assertStringIncludes(refusal({ env: { CONTRACT_ADDRESS: "0x12" } }), "64 hex digits");
-  assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "ftp://x" } }), "http://");
+  assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "ftp://x" } }), "https://");
+  assertStringIncludes(
+    refusal({ env: { SUI_RPC_ENDPOINT: "https://x,https://graphql.x/graphql" } }),
+    "write graphql+https://graphql.x/graphql",
+  );
+  assertStringIncludes(
+    refusal({ env: { SUI_RPC_ENDPOINT: "graphql+http://x/q,graphql+http://x/q/" } }),
+    "graphql+http://x/q is named twice",
+  );
   assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "http://u:p@x" } }), "credentials");
   assertStringIncludes(refusal({ env: { SUI_RPC_ENDPOINT: "http://x,http://x/" } }), "twice");
   assertStringIncludes(refusal({ env: { NAUTILUS_MIN_STAKE_MIST: "-1" } }), "MIST");
@@ -79,11 +87,18 @@ Deno.test("loadConfig() normalises listeners, hex and endpoints", () => {
   const id = "0x" + "AB".repeat(32);
   const config = loadConfig(sources({
     flags: { listen: "[::1]:0", tlsListen: "off" },
-    env: { CONTRACT_ADDRESS: id, SUI_RPC_ENDPOINT: "http://a:1/, https://b" },
+    env: {
+      CONTRACT_ADDRESS: id,
+      SUI_RPC_ENDPOINT: "http://a:1/, https://b,graphql+https://graphql.b/graphql/",
+    },
   }));
   assertEquals(config.listen, { host: "::1", port: 0 });
   assertEquals(config.contractAddress, id.toLowerCase());
-  assertEquals(config.suiEndpoints, ["http://a:1", "https://b"]);
+  assertEquals(config.suiEndpoints, [
+    "http://a:1",
+    "https://b",
+    "graphql+https://graphql.b/graphql",
+  ]);
   assertEquals(flagName("legacyBearerTokens"), "legacy-bearer-tokens");
 });
 

@@ -1,4 +1,5 @@
 /** From text or JSON to the value of one setting. Every refusal says what would be valid. */
+import { formatEndpoint, parseEndpoint } from "./sui/endpoint.ts";
 
 export interface ListenAddress {
   /** IP literal or `localhost`, without brackets. */
@@ -96,7 +97,7 @@ export function optionalListen(value: unknown): ListenAddress | undefined {
 function url(value: string): string {
   const parsed = URL.canParse(value) ? new URL(value) : undefined;
   if (parsed === undefined || (parsed.protocol !== "http:" && parsed.protocol !== "https:")) {
-    throw new Error("http:// or https:// URLs are wanted, separated by commas");
+    throw new Error("an http:// or https:// URL is wanted");
   }
   if (parsed.username !== "" || parsed.password !== "") {
     throw new Error("a URL must not carry credentials");
@@ -131,9 +132,10 @@ export function pemCertificates(value: unknown): string {
   return `${pem}\n`;
 }
 
-export function urls(value: unknown): readonly string[] {
+/** Endpoints of the chain, each in its one spelling. */
+export function chainEndpoints(value: unknown): readonly string[] {
   const list = Array.isArray(value) ? value.map(text) : text(value).split(",");
-  const found = list.map((item) => url(item.trim()));
+  const found = list.map((item) => formatEndpoint(parseEndpoint(item.trim())));
   // The same one twice agrees with itself.
   const twice = found.find((item, i) => found.indexOf(item) !== i);
   if (twice !== undefined) throw new Error(`${twice} is named twice`);

@@ -3,8 +3,8 @@ import type { Logger } from "@logtape/logtape";
 import type { ChainExecutor } from "../../api/chain_executor.ts";
 import type { ReplayGate } from "../../api/chain_replay.ts";
 import type { ChainTrust } from "../../api/deps.ts";
-import { openGrpcLedger } from "../../sui/grpc_ledger.ts";
 import type { Ledger } from "../../sui/ledger.ts";
+import { openEndpoints } from "../../sui/open_endpoint.ts";
 import { createQuorumLedger } from "../../sui/quorum_ledger.ts";
 import { createSealTokenValidator, type SealTokenValidator } from "../../sui/seal_token.ts";
 import { createQuorumZkLogin } from "../../sui/quorum_zk_login.ts";
@@ -44,9 +44,7 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
   }
   const pinned = sealed.suiChainId === null ? {} : { chainId: sealed.suiChainId };
   const maxChainAgeMs = sealed.maxChainAgeSeconds * 1000;
-  const ledgers = await Promise.all(
-    suiEndpoints.map((endpoint) => openGrpcLedger({ endpoint, ...pinned })),
-  );
+  const ledgers = await openEndpoints(suiEndpoints, pinned);
   const [only, ...others] = ledgers;
   const ledger: Ledger = only !== undefined && others.length === 0
     ? only

@@ -8,6 +8,7 @@ import {
 } from "../../api/result_writer.ts";
 import type { Store } from "../../store/mod.ts";
 import { sleep } from "../../sui/abort.ts";
+import { parseEndpoint } from "../../sui/endpoint.ts";
 import { openGrpcWriter } from "../../sui/grpc_writer.ts";
 import type { Ledger } from "../../sui/ledger.ts";
 import { createResultSigner } from "../../sui/result_signer.ts";
@@ -22,22 +23,23 @@ export interface WriteBack extends AsyncDisposable {
   start(): () => Promise<void>;
 }
 
-/** Opens nothing on the network. Its transactions go to the first endpoint, its reads to all. */
+/** Opens nothing on the network. Transactions go to the first gRPC endpoint, reads to all. */
 export async function openWriteBack(
   sealed: SealedConfig,
   store: Store,
   ledger: Ledger | undefined,
   log: Logger,
 ): Promise<WriteBack> {
-  const { suiMasterCap, contractAddress, suiRegistry, suiEndpoints: [endpoint] } = sealed;
+  const { suiMasterCap, contractAddress, suiRegistry, suiEndpoints } = sealed;
   if (suiMasterCap === null) return off(NO_WRITE_BACK.detail);
-  if (
-    ledger === undefined || contractAddress === null || suiRegistry === null ||
-    endpoint === undefined
-  ) {
+  if (ledger === undefined || contractAddress === null || suiRegistry === null) {
     return off("a MasterCap needs CONTRACT_ADDRESS, SUI_RPC_ENDPOINT and NAUTILUS_SUI_REGISTRY");
   }
-  const writer = await openGrpcWriter({ endpoint });
+  const fullNode = suiEndpoints.map(parseEndpoint).find(({ protocol }) => protocol === "grpc");
+  if (fullNode === undefined) {
+    return off("writing back needs a gRPC endpoint in SUI_RPC_ENDPOINT: GraphQL is only read");
+  }
+  const writer = await openGrpcWriter({ endpoint: fullNode.url });
   const signer = await createResultSigner({
     ledger,
     writer,
