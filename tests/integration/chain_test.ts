@@ -137,6 +137,38 @@ Deno.test("serve admits where its endpoints agree, and nobody where the chain ha
   assertEquals(await register(master, chain), "503 chain_unreachable");
 });
 
+Deno.test("serve takes a GraphQL service as second opinion, or alone, and follows events through it", async () => {
+  await using chain = await spawnFakeNode();
+  await using fork = await spawnFakeNode();
+  const graphql = (node: SpawnedNode) => `graphql+${node.url}/graphql`;
+  for (
+    const [endpoints, trust] of [[`${graphql(chain)},${chain.url}`, "quorum"], [
+      graphql(chain),
+      "single",
+    ]] as const
+  ) {
+    await using place = await makePlace();
+    await using master = await startMaster(place, [], settings(chain, endpoints));
+    assertEquals((await health(master))["chain_trust"], trust);
+    assertEquals(await register(master, chain), "admitted");
+    const held = await newToken(chain);
+    assertEquals(await present(master, held), "admitted");
+    // What the chain takes back is gone with the event, not with the next look at the token.
+    const token_id = held.token.slice("seal_".length);
+    await chain.control("entry", { token_id, status: "slashed", revoked: true });
+    await until("refused", async () => {
+      const answer = await present(master, held);
+      return answer === "admitted" ? answer : "refused";
+    });
+    await until("connected", async () => (await health(master))["sui_events"]);
+    assertEquals((await master.end("SIGTERM")).code, 0);
+  }
+  await using place = await makePlace();
+  const split = `${chain.url},${graphql(fork)}`;
+  await using master = await startMaster(place, [], settings(chain, split));
+  assertEquals(await register(master, chain), "503 chain_unreachable");
+});
+
 Deno.test("serve admits a zkLogin wallet where that is accepted, and its full node says yes", async () => {
   await using chain = await spawnFakeNode();
   const { address } = await zkLoginSignature(new Uint8Array(1));
