@@ -1,6 +1,6 @@
 /** `nautilus admin`: the admin's key, and tokens for it, on the admin's own machine. */
-import { AdminRefused, type TrustFlags } from "./admin_client.ts";
-import { WrongPeer } from "./pinned_request.ts";
+import { AdminRefused, type TrustFlags } from "./client/login.ts";
+import { WrongPeer } from "./client/pinned_request.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
 
 const USAGE = [
@@ -71,7 +71,7 @@ async function keygen(io: CommandIo): Promise<ExitCode> {
   const flags = await parse(io, ["out"]);
   const out = flags["out"];
   if (out === undefined) throw new UsageError("--out FILE is missing");
-  const { makeAdminKey } = await import("./admin_keys.ts");
+  const { makeAdminKey } = await import("./client/admin_key.ts");
   const { pem, publicKey } = await makeAdminKey();
   try {
     await Deno.writeTextFile(out, pem, { createNew: true, mode: 0o600 });
@@ -90,8 +90,8 @@ const LOGIN_FLAGS = ["master", "key", "policy", "endorsements", "spki", "ca", "t
 async function open(io: CommandIo, more: readonly string[] = []) {
   const flags = await parse(io, [...LOGIN_FLAGS, ...more]);
   const [{ adminLogin, establishTrust }, { readAdminKey }] = await Promise.all([
-    import("./admin_client.ts"),
-    import("./admin_keys.ts"),
+    import("./client/login.ts"),
+    import("./client/admin_key.ts"),
   ]);
   const master = masterUrl(flags["master"]);
   const keyPath = flags["key"];
@@ -190,8 +190,8 @@ async function rotate(io: CommandIo): Promise<ExitCode> {
   const { session, master, check, flags } = await open(io, ["new-key"]);
   const path = flags["new-key"];
   if (path === undefined) throw new UsageError("--new-key FILE is missing");
-  const { readAdminKey } = await import("./admin_keys.ts");
-  const { changeAdminKey } = await import("./admin_client.ts");
+  const { readAdminKey } = await import("./client/admin_key.ts");
+  const { changeAdminKey } = await import("./client/login.ts");
   const next = await readAdminKey(path);
   await changeAdminKey(master, check, session, next);
   io.stdout(`${next.publicKey}\n`);
@@ -208,7 +208,7 @@ async function revoke(io: CommandIo): Promise<ExitCode> {
   if (wanted === undefined || !/^([0-9a-f]{32}|all)$/.test(wanted)) {
     throw new UsageError(`--token-id "${wanted ?? ""}": 32 hex digits, or all, are wanted`);
   }
-  const { revokeToken } = await import("./admin_client.ts");
+  const { revokeToken } = await import("./client/login.ts");
   await revokeToken(master, check, session, wanted);
   io.stderr(wanted === "all" ? "Every token was revoked.\n" : `Token ${wanted} was revoked.\n`);
   return EXIT.done;
@@ -226,7 +226,7 @@ async function audit(io: CommandIo): Promise<ExitCode> {
   }
   const { session, master, check, flags } = await open(io, ["chain", "since"]);
   const [chain, since] = [chainOf(flags["chain"]), markOf(flags["since"])];
-  const { readAuditPage } = await import("./admin_client.ts");
+  const { readAuditPage } = await import("./client/login.ts");
   const records = await readAudit(
     (after, limit) => readAuditPage(master, check, session, { chain, after, limit }),
     since,

@@ -8,7 +8,7 @@ import {
   verifyAuditChain,
 } from "../api/audit/mod.ts";
 import { MAX_AUDIT_PAGE } from "../api/admin_schemas.ts";
-import { AdminRefused } from "./admin_client.ts";
+import { AdminRefused } from "./client/login.ts";
 import { readBounded } from "./bounded_read.ts";
 import { UsageError } from "./command.ts";
 

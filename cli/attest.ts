@@ -2,7 +2,7 @@
 import * as v from "valibot";
 import type { Bytes } from "../backends/mod.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
-import { fetchAttestation } from "./fetch_attestation.ts";
+import { fetchAttestation } from "./client/fetch_attestation.ts";
 import { openNode } from "./node/node.ts";
 import { withNodeOptions } from "./offline.ts";
 import { replaceFile, runtimeDirectory } from "./runtime_files.ts";

@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { PROOF_CONTEXT } from "../api/etcd/authority.ts";
 import { CLIENT_CERTIFICATES_PATH } from "../api/etcd/certificate_routes.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
-import { type KubeconfigMaster, readKubeconfig } from "./kubeconfig.ts";
+import { type KubeconfigMaster, readKubeconfig } from "./client/kubeconfig.ts";
 import { makePrivateDirectory, replaceFile } from "./runtime_files.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 

@@ -1,7 +1,7 @@
 /** `nautilus key`: the key ring, and recovery on another machine (docs/KEYS.md). */
 import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
 import { RecoveryRefused } from "./recovery_files.ts";
-import { MASTER_HELP } from "./running_master.ts";
+import { MASTER_HELP } from "./client/running_master.ts";
 import { settingsHelp } from "./settings.ts";
 
 type Action = (io: CommandIo) => Promise<ExitCode>;

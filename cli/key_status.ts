@@ -2,12 +2,12 @@
 import * as v from "valibot";
 import { keyStatusJson } from "../api/routes/admin_keys.ts";
 import { StoreError } from "../store/mod.ts";
-import { AdminRefused, decoded } from "./admin_client.ts";
+import { AdminRefused, decoded } from "./client/login.ts";
 import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
 import { KEYS, keysText } from "./key_answers.ts";
 import { withData } from "./offline.ts";
-import { WrongPeer } from "./pinned_request.ts";
-import { MASTER_FLAGS, reachMaster } from "./running_master.ts";
+import { WrongPeer } from "./client/pinned_request.ts";
+import { MASTER_FLAGS, reachMaster } from "./client/running_master.ts";
 import { loadSettings } from "./settings.ts";
 import { BootError } from "./node/steps.ts";
 

@@ -14,7 +14,7 @@ import {
 } from "./command.ts";
 import type { OpenData } from "./node/data.ts";
 import { withData } from "./offline.ts";
-import { MASTER_HELP } from "./running_master.ts";
+import { MASTER_HELP } from "./client/running_master.ts";
 import { settingsHelp } from "./settings.ts";
 
 const ACTIONS = ["get", "put", "del", "range", "check"] as const;
@@ -89,8 +89,8 @@ async function transferred(io: CommandIo, load: () => Promise<Transfer>): Promis
     return await run(io);
   } catch (error) {
     const { RecoveryRefused } = await import("./recovery_files.ts");
-    const { AdminRefused } = await import("./admin_client.ts");
-    const { WrongPeer } = await import("./pinned_request.ts");
+    const { AdminRefused } = await import("./client/login.ts");
+    const { WrongPeer } = await import("./client/pinned_request.ts");
     const isNo = error instanceof RecoveryRefused || error instanceof AdminRefused ||
       error instanceof WrongPeer;
     if (!isNo) throw error;

@@ -6,7 +6,7 @@ import { scanBackup, StoreError } from "../store/mod.ts";
 import { type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
 import { mebibytes, progressLine } from "./progress.ts";
 import { RecoveryRefused, wanted } from "./recovery_files.ts";
-import { MASTER_FLAGS, reachMaster } from "./running_master.ts";
+import { MASTER_FLAGS, reachMaster } from "./client/running_master.ts";
 import { loadSettings } from "./settings.ts";
 import { watchStopSignals } from "./stop_signal.ts";
 

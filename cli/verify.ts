@@ -9,7 +9,7 @@ import type { SignatureVerifier } from "../backends/signatures.ts";
 import { createEvidenceVerifier, type VerificationRoots } from "../backends/verification.ts";
 import { VERSION } from "../version.ts";
 import { type Command, EXIT, type ExitCode, UsageError } from "./command.ts";
-import type { FetchedAttestation } from "./fetch_attestation.ts";
+import type { FetchedAttestation } from "./client/fetch_attestation.ts";
 import { parseVerifyArgs, type VerifyArgs } from "./verify_args.ts";
 import {
   diskReader,
@@ -191,7 +191,7 @@ export const verify: Command = {
   usage: USAGE,
   async run(io) {
     const { createWebCryptoVerifier } = await import("../backends/signatures.ts");
-    const { fetchAttestation } = await import("./fetch_attestation.ts");
+    const { fetchAttestation } = await import("./client/fetch_attestation.ts");
     return await verifyCommand(io.args, {
       ...diskReader(),
       stdout: (text) => io.stdout(text),

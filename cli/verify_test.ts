@@ -9,7 +9,7 @@ import { SNP_NOW } from "../tests/pki/snp.ts";
 import { createWebCryptoVerifier } from "../backends/signatures.ts";
 import { vendorRoots } from "../backends/verification.ts";
 import { UsageError } from "./command.ts";
-import { fetchAttestation } from "./fetch_attestation.ts";
+import { fetchAttestation } from "./client/fetch_attestation.ts";
 import { policyCommand } from "./policy.ts";
 import { verifyCommand, type VerifyIo } from "./verify.ts";
 import { parseVerifyArgs } from "./verify_args.ts";

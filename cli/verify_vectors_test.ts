@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { testVectors, type VectorCase } from "../tests/vectors/mod.ts";
 import { createWebCryptoVerifier } from "../backends/signatures.ts";
-import { fetchAttestation } from "./fetch_attestation.ts";
+import { fetchAttestation } from "./client/fetch_attestation.ts";
 import { policyCommand } from "./policy.ts";
 import { verifyCommand, type VerifyIo } from "./verify.ts";
 

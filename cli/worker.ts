@@ -13,7 +13,7 @@ import {
   parseFlags,
   UsageError,
 } from "./command.ts";
-import { fetchAttestation } from "./fetch_attestation.ts";
+import { fetchAttestation } from "./client/fetch_attestation.ts";
 import { startLogging } from "./logging.ts";
 import { replaceFile } from "./runtime_files.ts";
 import { watchStopSignals } from "./stop_signal.ts";

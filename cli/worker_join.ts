@@ -11,7 +11,7 @@ import { createEvidenceVerifier } from "../backends/verification.ts";
 import type { AdmissionChallenge, MasterFacts } from "../sui/admission.ts";
 import { type NodeKey, proveAdmission } from "../sui/admission_proof.ts";
 import type { Wallet } from "../sui/wallet.ts";
-import type { FetchedAttestation } from "./fetch_attestation.ts";
+import type { FetchedAttestation } from "./client/fetch_attestation.ts";
 import { createMasterLink, type LinkAnswer, type MasterLink } from "./worker_link.ts";
 
 /** A hardware report can take ten seconds and more where the host throttles. */

@@ -4,10 +4,10 @@
  */
 import { assertEquals } from "@std/assert";
 import type { Bytes } from "../../backends/mod.ts";
-import { adminLogin } from "../../cli/admin_client.ts";
-import { makeAdminKey, readAdminKey } from "../../cli/admin_keys.ts";
-import { fetchAttestation } from "../../cli/fetch_attestation.ts";
-import { connectPinned, type PeerCheck } from "../../cli/pinned_request.ts";
+import { adminLogin } from "../../cli/client/login.ts";
+import { makeAdminKey, readAdminKey } from "../../cli/client/admin_key.ts";
+import { fetchAttestation } from "../../cli/client/fetch_attestation.ts";
+import { connectPinned, type PeerCheck } from "../../cli/client/pinned_request.ts";
 import { type Running, start } from "../demo/process.ts";
 import type { World } from "../fakes/boot/world.ts";
 import { asRecord, type Finished } from "./harness.ts";

@@ -1,5 +1,5 @@
 /** The kubeconfig that the simulation writes: where its master is, and a token for it. */
-import { UsageError } from "./command.ts";
+import { UsageError } from "../command.ts";
 
 export interface KubeconfigMaster {
   readonly server: string;

@@ -6,8 +6,8 @@
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { TLSSocket } from "node:tls";
-import type { Bytes } from "../backends/mod.ts";
-import { parseCertificate } from "../backends/x509/mod.ts";
+import type { Bytes } from "../../backends/mod.ts";
+import { parseCertificate } from "../../backends/x509/mod.ts";
 
 const MAX_BODY_BYTES = 4 << 20;
 

@@ -1,17 +1,17 @@
 /** Logs in at a master that has proved itself: by evidence, a pinned key, or a CA given by hand. */
 import { sign } from "node:crypto";
 import * as v from "valibot";
-import { type AdminPurpose, adminSignatureInput } from "../api/admin/messages.ts";
-import { appraiseBundle, parseBundle } from "../backends/bundle.ts";
-import { resultText } from "../backends/result_json.ts";
-import type { Bytes } from "../backends/mod.ts";
-import { createEvidenceVerifier } from "../backends/verification.ts";
-import { type AdminKeyFile } from "./admin_keys.ts";
-import { UsageError } from "./command.ts";
+import { type AdminPurpose, adminSignatureInput } from "../../api/admin/messages.ts";
+import { appraiseBundle, parseBundle } from "../../backends/bundle.ts";
+import { resultText } from "../../backends/result_json.ts";
+import type { Bytes } from "../../backends/mod.ts";
+import { createEvidenceVerifier } from "../../backends/verification.ts";
+import { type AdminKeyFile } from "./admin_key.ts";
+import { UsageError } from "../command.ts";
 import { fetchAttestation } from "./fetch_attestation.ts";
 import { connectPinned, type PeerCheck, type PinnedAnswer } from "./pinned_request.ts";
-import { loadPolicy } from "./verify.ts";
-import { diskReader, readEndorsements } from "./verify_input.ts";
+import { loadPolicy } from "../verify.ts";
+import { diskReader, readEndorsements } from "../verify_input.ts";
 
 const TIMEOUT_MS = 90_000;
 
@@ -97,7 +97,7 @@ async function attestedKey(
   const reader = diskReader();
   const policy = await loadPolicy(reader, policyPath);
   const endorsements = await readEndorsements(reader, endorsementPaths);
-  const { createWebCryptoVerifier } = await import("../backends/signatures.ts");
+  const { createWebCryptoVerifier } = await import("../../backends/signatures.ts");
   const signatures = createWebCryptoVerifier();
   const nonce = crypto.getRandomValues(new Uint8Array(32));
   const { status, body, peerSpki } = await fetchAttestation(master, nonce, TIMEOUT_MS);

@@ -4,8 +4,8 @@
  */
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import type { Bytes } from "../backends/mod.ts";
-import { parseCertificate } from "../backends/x509/mod.ts";
+import type { Bytes } from "../../backends/mod.ts";
+import { parseCertificate } from "../../backends/x509/mod.ts";
 import { type PinnedStream, readStream } from "./pinned_stream.ts";
 
 const MAX_ANSWER_BYTES = 4 << 20;

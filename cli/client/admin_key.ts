@@ -1,6 +1,6 @@
 /** The admin's private key on the admin's own machine. */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { UsageError } from "./command.ts";
+import { UsageError } from "../command.ts";
 
 export interface AdminKeyFile {
   readonly key: KeyObject;

@@ -1,5 +1,5 @@
 /** Asks the running master as its admin: after a login that proves both sides, or, in the simulation, by its kubeconfig. */
-import { UsageError } from "./command.ts";
+import { UsageError } from "../command.ts";
 import type { KubeconfigMaster } from "./kubeconfig.ts";
 import type { PinnedAnswer } from "./pinned_request.ts";
 import type { PinnedStream } from "./pinned_stream.ts";
@@ -54,8 +54,8 @@ async function byLogin(
     throw new UsageError(`--master "${text}": https://HOST:PORT and no more is wanted`);
   }
   const [{ adminLogin, establishTrust }, { readAdminKey }, { connectPinned }] = await Promise.all([
-    import("./admin_client.ts"),
-    import("./admin_keys.ts"),
+    import("./login.ts"),
+    import("./admin_key.ts"),
     import("./pinned_request.ts"),
   ]);
   const key = await readAdminKey(keyPath);
