@@ -5,7 +5,7 @@ import { writeBeats } from "../prepared.ts";
 import { cpuPercent, processFigures } from "../process_figures.ts";
 import { quantile, type Row } from "../report.ts";
 import { type LoadContext, pause, type Scenario, wrkRow } from "../scenario.ts";
-import { NO_WRK } from "../wrk.ts";
+import { NO_WRK, wrk } from "../wrk.ts";
 
 /** As the worker's command. */
 const PERIOD_MS = 30_000;
@@ -107,22 +107,24 @@ async function beatAll(
   };
 }
 
+/** Warm: the compiler of a process that has just begun takes more time than the requests do. */
 async function flatOut(
   context: LoadContext,
   master: Master,
   population: readonly LoadWorker[],
 ): Promise<Row> {
-  const requests = `${context.directory}/beats`;
   // A session may beat twice a second, twenty at once: more than enough for the time it takes.
-  await writeBeats(
-    requests,
-    population,
-    Math.min(14_000 * context.seconds, population.length * 20),
-  );
+  const beats = (seconds: number) => Math.min(14_000 * seconds, population.length * 10);
+  const run = async (seconds: number) => {
+    const requests = `${context.directory}/beats`;
+    await writeBeats(requests, population, beats(seconds));
+    return { url: master.url, connections: 64, seconds, requests };
+  };
+  await wrk(await run(context.seconds));
   return await wrkRow(
     "heartbeats, signed, durable, as fast as they come",
     master.pid,
-    { url: master.url, connections: 64, seconds: context.seconds, requests },
+    await run(context.seconds),
     { atLeast: 8_000 },
   );
 }
