@@ -4,7 +4,7 @@ import type { Bytes } from "../backends/mod.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
 import { fetchAttestation } from "./client/fetch_attestation.ts";
 import { openNode } from "./node/node.ts";
-import { withNodeOptions } from "./offline.ts";
+import { withNodeOptions } from "./node/offline.ts";
 import { replaceFile, runtimeDirectory } from "./runtime_files.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 

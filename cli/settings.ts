@@ -1,5 +1,5 @@
 /** From a command's flags and environment to the Config. */
-import { readBounded } from "./bounded_read.ts";
+import { readBounded } from "./files/bounded_read.ts";
 import { parseArgs } from "@std/cli/parse-args";
 import { type Config, ConfigError, flagName, loadConfig } from "../config.ts";
 import { SETTINGS } from "../config_settings.ts";

@@ -2,7 +2,7 @@
 import type { Logger } from "@logtape/logtape";
 import type { WorkerAppraiser } from "../api/worker_evidence.ts";
 import { ConfigError } from "../config.ts";
-import { readPolicies, type SealedPolicy } from "./policies.ts";
+import { readPolicies, type SealedPolicy } from "./node/policies.ts";
 import type { SealedConfig } from "./node/sealed_config.ts";
 
 /**

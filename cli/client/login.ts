@@ -10,8 +10,8 @@ import { type AdminKeyFile } from "./admin_key.ts";
 import { UsageError } from "../command.ts";
 import { fetchAttestation } from "./fetch_attestation.ts";
 import { connectPinned, type PeerCheck, type PinnedAnswer } from "./pinned_request.ts";
-import { loadPolicy } from "../verify.ts";
-import { diskReader, readEndorsements } from "../verify_input.ts";
+import { loadPolicy } from "../verify/verify.ts";
+import { diskReader, readEndorsements } from "../files/evidence.ts";
 
 const TIMEOUT_MS = 90_000;
 

@@ -9,7 +9,7 @@ import { VERSION } from "../../version.ts";
 import type { CommandIo } from "../command.ts";
 import { openNode } from "../node/node.ts";
 import { createSteps } from "../node/steps.ts";
-import { openVerifier } from "../policies.ts";
+import { openVerifier } from "../node/policies.ts";
 import type { StopSignal } from "../stop_signal.ts";
 import { openAdministration } from "./administration.ts";
 import { openAdmission } from "./admission.ts";

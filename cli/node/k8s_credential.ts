@@ -1,6 +1,6 @@
 /** The credential for an upstream kube-apiserver: a file of the operator's, sealed by its digest. */
 import { type Config, ConfigError } from "../../config.ts";
-import { readBounded } from "../bounded_read.ts";
+import { readBounded } from "../files/bounded_read.ts";
 
 const MAX_CREDENTIAL_BYTES = 64 * 1024;
 

@@ -8,7 +8,7 @@ import type { Bytes } from "../../backends/mod.ts";
 import type { Config } from "../../config.ts";
 import { formatTeePlugin } from "../../config_values.ts";
 import { StoreError } from "../../store/mod.ts";
-import { readPolicies } from "../policies.ts";
+import { readPolicies } from "./policies.ts";
 import { readWorkerPolicy } from "../worker_policy.ts";
 import { sealedUpstream } from "./k8s_credential.ts";
 

@@ -13,7 +13,7 @@ import { createRegistry } from "../../backends/registry.ts";
 import { createSimulationFactory } from "../../backends/simulation/backend.ts";
 import { measureProgram } from "../../backends/simulation/program.ts";
 import { type Config, ConfigError } from "../../config.ts";
-import { runningProgram } from "../program.ts";
+import { runningProgram } from "./program.ts";
 import { systemRandom } from "../random.ts";
 
 /**

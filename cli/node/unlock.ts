@@ -15,7 +15,7 @@ import {
 } from "../../store/mod.ts";
 import { UsageError } from "../command.ts";
 import type { OpenHost } from "./host.ts";
-import { readDocument } from "../recovery_files.ts";
+import { readDocument } from "../files/document.ts";
 import { removeFile, replaceFile } from "../runtime_files.ts";
 
 const POLL_MS = 500;

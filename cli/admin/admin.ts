@@ -1,7 +1,7 @@
 /** `nautilus admin`: the admin's key, and tokens for it, on the admin's own machine. */
-import { AdminRefused, type TrustFlags } from "./client/login.ts";
-import { WrongPeer } from "./client/pinned_request.ts";
-import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
+import { AdminRefused, type TrustFlags } from "../client/login.ts";
+import { WrongPeer } from "../client/pinned_request.ts";
+import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
 
 const USAGE = [
   "Usage: nautilus admin keygen --out FILE",
@@ -71,7 +71,7 @@ async function keygen(io: CommandIo): Promise<ExitCode> {
   const flags = await parse(io, ["out"]);
   const out = flags["out"];
   if (out === undefined) throw new UsageError("--out FILE is missing");
-  const { makeAdminKey } = await import("./client/admin_key.ts");
+  const { makeAdminKey } = await import("../client/admin_key.ts");
   const { pem, publicKey } = await makeAdminKey();
   try {
     await Deno.writeTextFile(out, pem, { createNew: true, mode: 0o600 });
@@ -90,8 +90,8 @@ const LOGIN_FLAGS = ["master", "key", "policy", "endorsements", "spki", "ca", "t
 async function open(io: CommandIo, more: readonly string[] = []) {
   const flags = await parse(io, [...LOGIN_FLAGS, ...more]);
   const [{ adminLogin, establishTrust }, { readAdminKey }] = await Promise.all([
-    import("./client/login.ts"),
-    import("./client/admin_key.ts"),
+    import("../client/login.ts"),
+    import("../client/admin_key.ts"),
   ]);
   const master = masterUrl(flags["master"]);
   const keyPath = flags["key"];
@@ -190,8 +190,8 @@ async function rotate(io: CommandIo): Promise<ExitCode> {
   const { session, master, check, flags } = await open(io, ["new-key"]);
   const path = flags["new-key"];
   if (path === undefined) throw new UsageError("--new-key FILE is missing");
-  const { readAdminKey } = await import("./client/admin_key.ts");
-  const { changeAdminKey } = await import("./client/login.ts");
+  const { readAdminKey } = await import("../client/admin_key.ts");
+  const { changeAdminKey } = await import("../client/login.ts");
   const next = await readAdminKey(path);
   await changeAdminKey(master, check, session, next);
   io.stdout(`${next.publicKey}\n`);
@@ -208,14 +208,14 @@ async function revoke(io: CommandIo): Promise<ExitCode> {
   if (wanted === undefined || !/^([0-9a-f]{32}|all)$/.test(wanted)) {
     throw new UsageError(`--token-id "${wanted ?? ""}": 32 hex digits, or all, are wanted`);
   }
-  const { revokeToken } = await import("./client/login.ts");
+  const { revokeToken } = await import("../client/login.ts");
   await revokeToken(master, check, session, wanted);
   io.stderr(wanted === "all" ? "Every token was revoked.\n" : `Token ${wanted} was revoked.\n`);
   return EXIT.done;
 }
 
 async function audit(io: CommandIo): Promise<ExitCode> {
-  const { chainOf, markOf, markText, readAudit, readKeptAudit } = await import("./admin_audit.ts");
+  const { chainOf, markOf, markText, readAudit, readKeptAudit } = await import("./audit.ts");
   const kept = io.args.some((arg) => arg === "--verify" || arg.startsWith("--verify="));
   if (kept) {
     const flags = await parse(io, ["verify", "since"]);
@@ -226,7 +226,7 @@ async function audit(io: CommandIo): Promise<ExitCode> {
   }
   const { session, master, check, flags } = await open(io, ["chain", "since"]);
   const [chain, since] = [chainOf(flags["chain"]), markOf(flags["since"])];
-  const { readAuditPage } = await import("./client/login.ts");
+  const { readAuditPage } = await import("../client/login.ts");
   const records = await readAudit(
     (after, limit) => readAuditPage(master, check, session, { chain, after, limit }),
     since,
@@ -241,7 +241,7 @@ async function parse(
   strings: readonly string[],
 ): Promise<Readonly<Record<string, string>>> {
   const [{ parseFlags }, { parseArgs }] = await Promise.all([
-    import("./command.ts"),
+    import("../command.ts"),
     import("@std/cli/parse-args"),
   ]);
   return parseFlags(parseArgs, io.args, { strings }).strings;

@@ -1,9 +1,9 @@
 /** `nautilus key recovery-init`: the operator's key pair, made offline. */
 import { parseArgs } from "@std/cli/parse-args";
-import { createRecoveryKeyPair } from "../store/mod.ts";
-import { type CommandIo, EXIT, type ExitCode, parseFlags, UsageError } from "./command.ts";
-import { wanted } from "./recovery_files.ts";
-import { recoveryFingerprint, recoveryPem } from "./recovery_keys.ts";
+import { createRecoveryKeyPair } from "../../../store/mod.ts";
+import { type CommandIo, EXIT, type ExitCode, parseFlags, UsageError } from "../../command.ts";
+import { wanted } from "../../files/document.ts";
+import { recoveryFingerprint, recoveryPem } from "../../node/recovery_keys.ts";
 
 export async function recoveryInit(io: CommandIo): Promise<ExitCode> {
   const { strings } = parseFlags(parseArgs, io.args, { strings: ["out"] });

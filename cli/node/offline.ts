@@ -1,11 +1,11 @@
 /** Commands on a data directory that no master holds: settings, quiet logs, an opened store. */
-import { type Config, ConfigError } from "../config.ts";
-import type { CommandIo, Flags, FlagSpec } from "./command.ts";
-import { startLogging } from "./logging.ts";
-import { type OpenData, openData } from "./node/data.ts";
-import type { OpenNodeOptions } from "./node/host.ts";
-import { loadSettings } from "./settings.ts";
-import { createSteps } from "./node/steps.ts";
+import { type Config, ConfigError } from "../../config.ts";
+import type { CommandIo, Flags, FlagSpec } from "../command.ts";
+import { startLogging } from "../logging.ts";
+import { type OpenData, openData } from "./data.ts";
+import type { OpenNodeOptions } from "./host.ts";
+import { loadSettings } from "../settings.ts";
+import { createSteps } from "./steps.ts";
 
 /** Standard output is the command's; the log speaks up from warnings on, unless asked for more. */
 export async function withNodeOptions<T>(

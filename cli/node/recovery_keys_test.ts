@@ -1,8 +1,8 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
-import { ConfigError, loadConfig } from "../config.ts";
-import { createRecoveryKeyPair } from "../store/mod.ts";
-import { openTestStore } from "../tests/fakes/test_store.ts";
-import { UsageError } from "./command.ts";
+import { ConfigError, loadConfig } from "../../config.ts";
+import { createRecoveryKeyPair } from "../../store/mod.ts";
+import { openTestStore } from "../../tests/fakes/test_store.ts";
+import { UsageError } from "../command.ts";
 import {
   readRecoveryPrivateKey,
   readRecoveryPublicKeys,

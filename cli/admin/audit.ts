@@ -6,11 +6,11 @@ import {
   AuditRecord,
   type ChainVerdict,
   verifyAuditChain,
-} from "../api/audit/mod.ts";
-import { MAX_AUDIT_PAGE } from "../api/admin_schemas.ts";
-import { AdminRefused } from "./client/login.ts";
-import { readBounded } from "./bounded_read.ts";
-import { UsageError } from "./command.ts";
+} from "../../api/audit/mod.ts";
+import { MAX_AUDIT_PAGE } from "../../api/admin_schemas.ts";
+import { AdminRefused } from "../client/login.ts";
+import { readBounded } from "../files/bounded_read.ts";
+import { UsageError } from "../command.ts";
 
 const MAX_FILE_BYTES = 256 << 20;
 

@@ -1,10 +1,10 @@
 /** `nautilus key rotate`: asks the running master for a new data key, and watches the rest. */
-import { AdminRefused, decoded } from "./client/login.ts";
-import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
-import { KEYS, type KeysAnswer, ROTATION, rotationText } from "./key_answers.ts";
-import { MASTER_FLAGS, reachMaster, type RunningMaster } from "./client/running_master.ts";
-import { loadSettings } from "./settings.ts";
-import { WrongPeer } from "./client/pinned_request.ts";
+import { AdminRefused, decoded } from "../client/login.ts";
+import { type CommandIo, EXIT, type ExitCode } from "../command.ts";
+import { KEYS, type KeysAnswer, ROTATION, rotationText } from "./answers.ts";
+import { MASTER_FLAGS, reachMaster, type RunningMaster } from "../client/running_master.ts";
+import { loadSettings } from "../settings.ts";
+import { WrongPeer } from "../client/pinned_request.ts";
 
 const POLL_MS = 500;
 /** Where the line cannot be written over: one every so often. */

@@ -1,7 +1,7 @@
 /** The command line of `nautilus verify`: some flags take several files, up to the next flag. */
-import type { Bytes, TeeType } from "../backends/mod.ts";
-import { nearest } from "../config.ts";
-import { UsageError } from "./command.ts";
+import type { Bytes, TeeType } from "../../backends/mod.ts";
+import { nearest } from "../../config.ts";
+import { UsageError } from "../command.ts";
 
 export interface VerifyArgs {
   readonly tee: TeeType | "auto";

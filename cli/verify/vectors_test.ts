@@ -1,8 +1,8 @@
 /** The commands as a relying party uses them, on real evidence: a policy from it, then its verdict. */
 import { assertEquals } from "@std/assert";
-import { testVectors, type VectorCase } from "../tests/vectors/mod.ts";
-import { createWebCryptoVerifier } from "../backends/signatures.ts";
-import { fetchAttestation } from "./client/fetch_attestation.ts";
+import { testVectors, type VectorCase } from "../../tests/vectors/mod.ts";
+import { createWebCryptoVerifier } from "../../backends/signatures.ts";
+import { fetchAttestation } from "../client/fetch_attestation.ts";
 import { policyCommand } from "./policy.ts";
 import { verifyCommand, type VerifyIo } from "./verify.ts";
 

@@ -1,5 +1,5 @@
 /** Documents of recovery on disk, and the refusal that its commands share. */
-import { UsageError } from "./command.ts";
+import { UsageError } from "../command.ts";
 
 const MAX_DOCUMENT_BYTES = 16 << 20;
 

@@ -1,8 +1,8 @@
 /** Files of `nautilus verify` and `nautilus policy init`, read and sorted by content. */
 import { readBounded } from "./bounded_read.ts";
-import { type Classified, classify, evidenceBytes } from "../backends/evidence_kind.ts";
-import type { Bytes, Endorsement, TeeType } from "../backends/mod.ts";
-import { UsageError } from "./command.ts";
+import { type Classified, classify, evidenceBytes } from "../../backends/evidence_kind.ts";
+import type { Bytes, Endorsement, TeeType } from "../../backends/mod.ts";
+import { UsageError } from "../command.ts";
 
 const MAX_FILE_BYTES = 16 << 20;
 const MAX_FILES = 64;

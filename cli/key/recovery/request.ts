@@ -1,14 +1,14 @@
 /** `nautilus key recovery-request`: the new host proves itself and asks for the store's key. */
-import { BackendError } from "../backends/mod.ts";
-import { createRecoveryRequest, recoveryRecipients, StoreError } from "../store/mod.ts";
-import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
-import { openHost } from "./node/host.ts";
-import { withNodeOptions } from "./offline.ts";
-import { RecoveryRefused, wanted } from "./recovery_files.ts";
-import { pendingPath, writePending } from "./recovery_pending.ts";
-import { replaceFile } from "./runtime_files.ts";
-import { loadSettings } from "./settings.ts";
-import { requireSealing } from "./node/sealing.ts";
+import { BackendError } from "../../../backends/mod.ts";
+import { createRecoveryRequest, recoveryRecipients, StoreError } from "../../../store/mod.ts";
+import { type CommandIo, EXIT, type ExitCode } from "../../command.ts";
+import { openHost } from "../../node/host.ts";
+import { withNodeOptions } from "../../node/offline.ts";
+import { RecoveryRefused, wanted } from "../../files/document.ts";
+import { pendingPath, writePending } from "./pending.ts";
+import { replaceFile } from "../../runtime_files.ts";
+import { loadSettings } from "../../settings.ts";
+import { requireSealing } from "../../node/sealing.ts";
 
 export async function recoveryRequest(io: CommandIo): Promise<ExitCode> {
   const { config, flags } = await loadSettings(io, io.args, { strings: ["out"] });

@@ -2,17 +2,17 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createServer as createHttpServer } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { makeNode, type TestNode } from "../tests/pki/node.ts";
-import { pem } from "../tests/pki/intel_der.ts";
-import { makeCertificate, makeKey, type TestKey } from "../tests/pki/pki.ts";
-import { SNP_NOW } from "../tests/pki/snp.ts";
-import { createWebCryptoVerifier } from "../backends/signatures.ts";
-import { vendorRoots } from "../backends/verification.ts";
-import { UsageError } from "./command.ts";
-import { fetchAttestation } from "./client/fetch_attestation.ts";
+import { makeNode, type TestNode } from "../../tests/pki/node.ts";
+import { pem } from "../../tests/pki/intel_der.ts";
+import { makeCertificate, makeKey, type TestKey } from "../../tests/pki/pki.ts";
+import { SNP_NOW } from "../../tests/pki/snp.ts";
+import { createWebCryptoVerifier } from "../../backends/signatures.ts";
+import { vendorRoots } from "../../backends/verification.ts";
+import { UsageError } from "../command.ts";
+import { fetchAttestation } from "../client/fetch_attestation.ts";
 import { policyCommand } from "./policy.ts";
 import { verifyCommand, type VerifyIo } from "./verify.ts";
-import { parseVerifyArgs } from "./verify_args.ts";
+import { parseVerifyArgs } from "./args.ts";
 
 const POLICY = JSON.stringify({
   version: 1,

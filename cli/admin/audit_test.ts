@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { auditHash, NO_RECORD_HASH } from "../api/audit/record.ts";
-import type { AuditRecord } from "../api/audit/mod.ts";
-import { chainOf, markOf, markText, readAudit } from "./admin_audit.ts";
-import { AdminRefused } from "./client/login.ts";
-import { UsageError } from "./command.ts";
+import { auditHash, NO_RECORD_HASH } from "../../api/audit/record.ts";
+import type { AuditRecord } from "../../api/audit/mod.ts";
+import { chainOf, markOf, markText, readAudit } from "./audit.ts";
+import { AdminRefused } from "../client/login.ts";
+import { UsageError } from "../command.ts";
 
 function log(count: number): AuditRecord[] {
   const records: AuditRecord[] = [];

@@ -1,5 +1,5 @@
 /** Reading a file that somebody else names: it may be a device, a pipe, or larger than memory. */
-import type { Bytes } from "../backends/mod.ts";
+import type { Bytes } from "../../backends/mod.ts";
 
 /** @throws {Error} for anything but a regular file of at most `limit` bytes */
 export async function readBounded(path: string, limit: number): Promise<Bytes> {

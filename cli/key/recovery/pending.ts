@@ -9,15 +9,15 @@ import {
   type SealedBlob,
   type Sealer,
   type SealPolicy,
-} from "../backends/mod.ts";
+} from "../../../backends/mod.ts";
 import {
   decodeRecoveryRequest,
   recoveryReportData,
   type RecoveryRequest,
   StoreError,
-} from "../store/mod.ts";
-import { UsageError } from "./command.ts";
-import { replaceFile } from "./runtime_files.ts";
+} from "../../../store/mod.ts";
+import { UsageError } from "../../command.ts";
+import { replaceFile } from "../../runtime_files.ts";
 
 const CONTEXT = new TextEncoder().encode("nautilus-tee/recovery-ephemeral/v1");
 

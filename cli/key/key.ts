@@ -1,19 +1,19 @@
 /** `nautilus key`: the key ring, and recovery on another machine (docs/KEYS.md). */
-import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
-import { RecoveryRefused } from "./recovery_files.ts";
-import { MASTER_HELP } from "./client/running_master.ts";
-import { settingsHelp } from "./settings.ts";
+import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
+import { RecoveryRefused } from "../files/document.ts";
+import { MASTER_HELP } from "../client/running_master.ts";
+import { settingsHelp } from "../settings.ts";
 
 type Action = (io: CommandIo) => Promise<ExitCode>;
 
 const ACTIONS: Readonly<Record<string, () => Promise<Action>>> = {
-  status: async () => (await import("./key_status.ts")).keyStatus,
-  rotate: async () => (await import("./key_rotate.ts")).keyRotate,
-  reseal: async () => (await import("./key_reseal.ts")).keyReseal,
-  "recovery-init": async () => (await import("./recovery_init.ts")).recoveryInit,
-  "recovery-request": async () => (await import("./recovery_request.ts")).recoveryRequest,
-  rewrap: async () => (await import("./recovery_rewrap.ts")).recoveryRewrap,
-  "recovery-accept": async () => (await import("./recovery_accept.ts")).recoveryAccept,
+  status: async () => (await import("./status.ts")).keyStatus,
+  rotate: async () => (await import("./rotate.ts")).keyRotate,
+  reseal: async () => (await import("./reseal.ts")).keyReseal,
+  "recovery-init": async () => (await import("./recovery/init.ts")).recoveryInit,
+  "recovery-request": async () => (await import("./recovery/request.ts")).recoveryRequest,
+  rewrap: async () => (await import("./recovery/rewrap.ts")).recoveryRewrap,
+  "recovery-accept": async () => (await import("./recovery/accept.ts")).recoveryAccept,
 };
 
 export const key: Command = {

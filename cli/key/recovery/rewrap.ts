@@ -2,12 +2,12 @@
  * `nautilus key rewrap`: the operator, offline. The evidence of the request is appraised by the
  * operator's policy first; without an affirming result the recovery key is not even read.
  */
-import type { AttestationResult } from "../backends/appraisal.ts";
-import { EVIDENCE_MEDIA_TYPE } from "../backends/attestation.ts";
-import { BackendError, type Bytes, type TeeType } from "../backends/mod.ts";
-import { resultText } from "../backends/result_json.ts";
-import { createWebCryptoVerifier } from "../backends/signatures.ts";
-import { createEvidenceVerifier, measurementOf } from "../backends/verification.ts";
+import type { AttestationResult } from "../../../backends/appraisal.ts";
+import { EVIDENCE_MEDIA_TYPE } from "../../../backends/attestation.ts";
+import { BackendError, type Bytes, type TeeType } from "../../../backends/mod.ts";
+import { resultText } from "../../../backends/result_json.ts";
+import { createWebCryptoVerifier } from "../../../backends/signatures.ts";
+import { createEvidenceVerifier, measurementOf } from "../../../backends/verification.ts";
 import {
   decodeRecoveryRequest,
   recoveryReportData,
@@ -15,14 +15,14 @@ import {
   type RecoveryResponse,
   rewrapForRecovery,
   StoreError,
-} from "../store/mod.ts";
-import { type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
-import { readDocument, RecoveryRefused, wanted } from "./recovery_files.ts";
-import { readRecoveryPrivateKey, recoveryFingerprint } from "./recovery_keys.ts";
-import { replaceFile } from "./runtime_files.ts";
-import { loadPolicy } from "./verify.ts";
-import { rawArgs } from "./verify_args.ts";
-import { diskReader, readEndorsements } from "./verify_input.ts";
+} from "../../../store/mod.ts";
+import { type CommandIo, EXIT, type ExitCode, UsageError } from "../../command.ts";
+import { readDocument, RecoveryRefused, wanted } from "../../files/document.ts";
+import { readRecoveryPrivateKey, recoveryFingerprint } from "../../node/recovery_keys.ts";
+import { replaceFile } from "../../runtime_files.ts";
+import { loadPolicy } from "../../verify/verify.ts";
+import { rawArgs } from "../../verify/args.ts";
+import { diskReader, readEndorsements } from "../../files/evidence.ts";
 
 const FLAGS = [
   "request",

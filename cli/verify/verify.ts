@@ -1,23 +1,23 @@
 /** `nautilus verify`: evidence or a node against a policy, offline but for the node itself. */
-import type { AttestationResult } from "../backends/appraisal.ts";
-import { EVIDENCE_MEDIA_TYPE } from "../backends/attestation.ts";
-import { appraiseBundle, parseBundle } from "../backends/bundle.ts";
-import { BackendError, type Bytes } from "../backends/mod.ts";
-import { parsePolicy, type Policy } from "../backends/policy/mod.ts";
-import { resultJson, resultText } from "../backends/result_json.ts";
-import type { SignatureVerifier } from "../backends/signatures.ts";
-import { createEvidenceVerifier, type VerificationRoots } from "../backends/verification.ts";
-import { VERSION } from "../version.ts";
-import { type Command, EXIT, type ExitCode, UsageError } from "./command.ts";
-import type { FetchedAttestation } from "./client/fetch_attestation.ts";
-import { parseVerifyArgs, type VerifyArgs } from "./verify_args.ts";
+import type { AttestationResult } from "../../backends/appraisal.ts";
+import { EVIDENCE_MEDIA_TYPE } from "../../backends/attestation.ts";
+import { appraiseBundle, parseBundle } from "../../backends/bundle.ts";
+import { BackendError, type Bytes } from "../../backends/mod.ts";
+import { parsePolicy, type Policy } from "../../backends/policy/mod.ts";
+import { resultJson, resultText } from "../../backends/result_json.ts";
+import type { SignatureVerifier } from "../../backends/signatures.ts";
+import { createEvidenceVerifier, type VerificationRoots } from "../../backends/verification.ts";
+import { VERSION } from "../../version.ts";
+import { type Command, EXIT, type ExitCode, UsageError } from "../command.ts";
+import type { FetchedAttestation } from "../client/fetch_attestation.ts";
+import { parseVerifyArgs, type VerifyArgs } from "./args.ts";
 import {
   diskReader,
   type FileReader,
   readEndorsements,
   readInputs,
   readOne,
-} from "./verify_input.ts";
+} from "../files/evidence.ts";
 
 /** The world of the command, injected. */
 export interface VerifyIo extends FileReader {
@@ -190,8 +190,8 @@ export const verify: Command = {
   summary: "Verify evidence or a node against a policy, offline.",
   usage: USAGE,
   async run(io) {
-    const { createWebCryptoVerifier } = await import("../backends/signatures.ts");
-    const { fetchAttestation } = await import("./client/fetch_attestation.ts");
+    const { createWebCryptoVerifier } = await import("../../backends/signatures.ts");
+    const { fetchAttestation } = await import("../client/fetch_attestation.ts");
     return await verifyCommand(io.args, {
       ...diskReader(),
       stdout: (text) => io.stdout(text),

@@ -5,24 +5,19 @@ import {
   decodeRecoveryResponse,
   type RecoveryResponse,
   StoreError,
-} from "../store/mod.ts";
-import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
-import { openData } from "./node/data.ts";
-import type { OpenHost } from "./node/host.ts";
-import { withNodeOptions } from "./offline.ts";
-import { readDocument, RecoveryRefused, wanted } from "./recovery_files.ts";
-import {
-  pendingPath,
-  type PendingRecovery,
-  readPending,
-  unsealPending,
-} from "./recovery_pending.ts";
-import { removeFile } from "./runtime_files.ts";
-import { replaceTee } from "./node/replace_config.ts";
-import { loadSettings } from "./settings.ts";
-import { requireSealing } from "./node/sealing.ts";
-import type { RecoveredKey } from "./node/unlock.ts";
-import type { Config } from "../config.ts";
+} from "../../../store/mod.ts";
+import { type CommandIo, EXIT, type ExitCode } from "../../command.ts";
+import { openData } from "../../node/data.ts";
+import type { OpenHost } from "../../node/host.ts";
+import { withNodeOptions } from "../../node/offline.ts";
+import { readDocument, RecoveryRefused, wanted } from "../../files/document.ts";
+import { pendingPath, type PendingRecovery, readPending, unsealPending } from "./pending.ts";
+import { removeFile } from "../../runtime_files.ts";
+import { replaceTee } from "../../node/replace_config.ts";
+import { loadSettings } from "../../settings.ts";
+import { requireSealing } from "../../node/sealing.ts";
+import type { RecoveredKey } from "../../node/unlock.ts";
+import type { Config } from "../../../config.ts";
 
 export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
   const { config, flags } = await loadSettings(io, io.args, { strings: ["in"] });

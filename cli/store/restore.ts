@@ -2,7 +2,7 @@
  * `nautilus store restore`: a backup comes to life on this TEE. Everything in it is checked before
  * anything is replaced, the operator's recovery key is asked, and what stood there is kept.
  */
-import type { Bytes } from "../backends/mod.ts";
+import type { Bytes } from "../../backends/mod.ts";
 import {
   type BackupHeader,
   BackupReader,
@@ -15,20 +15,25 @@ import {
   type StandingStore,
   standingStore,
   StoreError,
-} from "../store/mod.ts";
-import type { Config } from "../config.ts";
-import { type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
-import { openHost, type OpenNodeOptions } from "./node/host.ts";
-import { withNodeOptions } from "./offline.ts";
-import { mebibytes, progressLine } from "./progress.ts";
-import { RecoveryRefused, wanted } from "./recovery_files.ts";
-import { beginRestore, commitRestore, discardRestore, finishRestore } from "./node/restore_swap.ts";
-import { removeFile } from "./runtime_files.ts";
-import { loadSettings } from "./settings.ts";
-import { type StopSignal, watchStopSignals } from "./stop_signal.ts";
-import { sealingOf } from "./node/sealing.ts";
-import { systemRandom } from "./random.ts";
-import { awaitAnswer } from "./node/unlock.ts";
+} from "../../store/mod.ts";
+import type { Config } from "../../config.ts";
+import { type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
+import { openHost, type OpenNodeOptions } from "../node/host.ts";
+import { withNodeOptions } from "../node/offline.ts";
+import { mebibytes, progressLine } from "../progress.ts";
+import { RecoveryRefused, wanted } from "../files/document.ts";
+import {
+  beginRestore,
+  commitRestore,
+  discardRestore,
+  finishRestore,
+} from "../node/restore_swap.ts";
+import { removeFile } from "../runtime_files.ts";
+import { loadSettings } from "../settings.ts";
+import { type StopSignal, watchStopSignals } from "../stop_signal.ts";
+import { sealingOf } from "../node/sealing.ts";
+import { systemRandom } from "../random.ts";
+import { awaitAnswer } from "../node/unlock.ts";
 
 interface Job {
   readonly io: CommandIo;

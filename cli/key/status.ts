@@ -1,15 +1,15 @@
 /** `nautilus key status`: of the running master, or of the data directory of a stopped one. */
 import * as v from "valibot";
-import { keyStatusJson } from "../api/routes/admin_keys.ts";
-import { StoreError } from "../store/mod.ts";
-import { AdminRefused, decoded } from "./client/login.ts";
-import { type CommandIo, EXIT, type ExitCode } from "./command.ts";
-import { KEYS, keysText } from "./key_answers.ts";
-import { withData } from "./offline.ts";
-import { WrongPeer } from "./client/pinned_request.ts";
-import { MASTER_FLAGS, reachMaster } from "./client/running_master.ts";
-import { loadSettings } from "./settings.ts";
-import { BootError } from "./node/steps.ts";
+import { keyStatusJson } from "../../api/routes/admin_keys.ts";
+import { StoreError } from "../../store/mod.ts";
+import { AdminRefused, decoded } from "../client/login.ts";
+import { type CommandIo, EXIT, type ExitCode } from "../command.ts";
+import { KEYS, keysText } from "./answers.ts";
+import { withData } from "../node/offline.ts";
+import { WrongPeer } from "../client/pinned_request.ts";
+import { MASTER_FLAGS, reachMaster } from "../client/running_master.ts";
+import { loadSettings } from "../settings.ts";
+import { BootError } from "../node/steps.ts";
 
 export async function keyStatus(io: CommandIo): Promise<ExitCode> {
   const spec = { strings: MASTER_FLAGS, switches: ["json"] };

@@ -2,8 +2,8 @@
  * `nautilus store get|put|del|range|check`: a data directory that no master holds; backup and restore
  * have files of their own.
  */
-import type { Bytes } from "../backends/mod.ts";
-import type { KeyRange, KeyspaceName, KeyValue, Store } from "../store/mod.ts";
+import type { Bytes } from "../../backends/mod.ts";
+import type { KeyRange, KeyspaceName, KeyValue, Store } from "../../store/mod.ts";
 import {
   type Command,
   type CommandIo,
@@ -11,11 +11,11 @@ import {
   type ExitCode,
   type Flags,
   UsageError,
-} from "./command.ts";
-import type { OpenData } from "./node/data.ts";
-import { withData } from "./offline.ts";
-import { MASTER_HELP } from "./client/running_master.ts";
-import { settingsHelp } from "./settings.ts";
+} from "../command.ts";
+import type { OpenData } from "../node/data.ts";
+import { withData } from "../node/offline.ts";
+import { MASTER_HELP } from "../client/running_master.ts";
+import { settingsHelp } from "../settings.ts";
 
 const ACTIONS = ["get", "put", "del", "range", "check"] as const;
 type Action = (typeof ACTIONS)[number];
@@ -79,8 +79,8 @@ export const store: Command = {
 type Transfer = (io: CommandIo) => Promise<ExitCode>;
 
 const TRANSFERS: Readonly<Record<string, () => Promise<Transfer>>> = {
-  backup: async () => (await import("./store_backup.ts")).storeBackup,
-  restore: async () => (await import("./store_restore.ts")).storeRestore,
+  backup: async () => (await import("./backup.ts")).storeBackup,
+  restore: async () => (await import("./restore.ts")).storeRestore,
 };
 
 async function transferred(io: CommandIo, load: () => Promise<Transfer>): Promise<ExitCode> {
@@ -88,9 +88,9 @@ async function transferred(io: CommandIo, load: () => Promise<Transfer>): Promis
   try {
     return await run(io);
   } catch (error) {
-    const { RecoveryRefused } = await import("./recovery_files.ts");
-    const { AdminRefused } = await import("./client/login.ts");
-    const { WrongPeer } = await import("./client/pinned_request.ts");
+    const { RecoveryRefused } = await import("../files/document.ts");
+    const { AdminRefused } = await import("../client/login.ts");
+    const { WrongPeer } = await import("../client/pinned_request.ts");
     const isNo = error instanceof RecoveryRefused || error instanceof AdminRefused ||
       error instanceof WrongPeer;
     if (!isNo) throw error;

@@ -1,9 +1,9 @@
 /** The operator's appraisal policies, as sealed, behind `POST /api/v1/verify`. */
-import type { Policy } from "../backends/policy/mod.ts";
-import type { VerifyServiceDeps } from "../backends/verify_request.ts";
-import { ConfigError } from "../config.ts";
-import { readBounded } from "./bounded_read.ts";
-import { VERSION } from "../version.ts";
+import type { Policy } from "../../backends/policy/mod.ts";
+import type { VerifyServiceDeps } from "../../backends/verify_request.ts";
+import { ConfigError } from "../../config.ts";
+import { readBounded } from "../files/bounded_read.ts";
+import { VERSION } from "../../version.ts";
 
 const MAX_POLICY_BYTES = 1 << 20;
 
@@ -22,7 +22,7 @@ export async function readPolicies(
   flag = "--policies",
 ): Promise<readonly SealedPolicy[]> {
   if (paths.length === 0) return [];
-  const { parsePolicy } = await import("../backends/policy/mod.ts");
+  const { parsePolicy } = await import("../../backends/policy/mod.ts");
   const policies: SealedPolicy[] = [];
   for (const path of paths) {
     let text: string;
@@ -51,10 +51,10 @@ export async function openVerifier(
   if (sealed.length === 0) return undefined;
   const [{ parsePolicy }, { createEvidenceVerifier }, { loadLibcryptoVerifier }, signatures] =
     await Promise.all([
-      import("../backends/policy/mod.ts"),
-      import("../backends/verification.ts"),
-      import("../backends/ffi/libcrypto_verify.ts"),
-      import("../backends/signatures.ts"),
+      import("../../backends/policy/mod.ts"),
+      import("../../backends/verification.ts"),
+      import("../../backends/ffi/libcrypto_verify.ts"),
+      import("../../backends/signatures.ts"),
     ]);
   const fast = loadLibcryptoVerifier();
   const verifier = fast.loaded ? fast.verifier : signatures.createWebCryptoVerifier();

@@ -1,14 +1,14 @@
 /** `nautilus store backup`: the running master's store into a file, or to standard output. */
 import { createHash } from "node:crypto";
-import { OWN_API_PATHS } from "../api/k8s/own_paths.ts";
-import { STORE_BYTES_HEADER } from "../api/routes/backup.ts";
-import { scanBackup, StoreError } from "../store/mod.ts";
-import { type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
-import { mebibytes, progressLine } from "./progress.ts";
-import { RecoveryRefused, wanted } from "./recovery_files.ts";
-import { MASTER_FLAGS, reachMaster } from "./client/running_master.ts";
-import { loadSettings } from "./settings.ts";
-import { watchStopSignals } from "./stop_signal.ts";
+import { OWN_API_PATHS } from "../../api/k8s/own_paths.ts";
+import { STORE_BYTES_HEADER } from "../../api/routes/backup.ts";
+import { scanBackup, StoreError } from "../../store/mod.ts";
+import { type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
+import { mebibytes, progressLine } from "../progress.ts";
+import { RecoveryRefused, wanted } from "../files/document.ts";
+import { MASTER_FLAGS, reachMaster } from "../client/running_master.ts";
+import { loadSettings } from "../settings.ts";
+import { watchStopSignals } from "../stop_signal.ts";
 
 const MAX_REFUSAL_BYTES = 64 << 10;
 

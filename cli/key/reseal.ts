@@ -1,10 +1,10 @@
 /** `nautilus key reseal`: lets the next build open the store after an upgrade, or no more. */
-import { AdminRefused, decoded } from "./client/login.ts";
-import { type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
-import { KEYS } from "./key_answers.ts";
-import { WrongPeer } from "./client/pinned_request.ts";
-import { MASTER_FLAGS, reachMaster } from "./client/running_master.ts";
-import { loadSettings } from "./settings.ts";
+import { AdminRefused, decoded } from "../client/login.ts";
+import { type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
+import { KEYS } from "./answers.ts";
+import { WrongPeer } from "../client/pinned_request.ts";
+import { MASTER_FLAGS, reachMaster } from "../client/running_master.ts";
+import { loadSettings } from "../settings.ts";
 
 export async function keyReseal(io: CommandIo): Promise<ExitCode> {
   const { config, flags } = await loadSettings(io, io.args, {

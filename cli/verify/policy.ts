@@ -1,20 +1,20 @@
 /** `nautilus policy init` and `nautilus policy check`. */
 import { sha256 } from "@noble/hashes/sha2.js";
-import type { AttestationResult } from "../backends/appraisal.ts";
-import { EVIDENCE_MEDIA_TYPE } from "../backends/attestation.ts";
-import { appraiseBundle, parseBundle } from "../backends/bundle.ts";
-import { BackendError, type Bytes, type Endorsement } from "../backends/mod.ts";
-import { initialPolicy } from "../backends/policy/init.ts";
-import { lintPolicy } from "../backends/policy/lint.ts";
-import { type Policy, policyFromJson } from "../backends/policy/mod.ts";
-import { ecSpki } from "../backends/signatures.ts";
-import { isTaEvidence, parseTaEvidence } from "../backends/trustzone/ta_abi.ts";
-import { looksLikePem, pemBlocks } from "../backends/x509/mod.ts";
-import { createEvidenceVerifier } from "../backends/verification.ts";
-import { type Command, EXIT, type ExitCode, UsageError } from "./command.ts";
+import type { AttestationResult } from "../../backends/appraisal.ts";
+import { EVIDENCE_MEDIA_TYPE } from "../../backends/attestation.ts";
+import { appraiseBundle, parseBundle } from "../../backends/bundle.ts";
+import { BackendError, type Bytes, type Endorsement } from "../../backends/mod.ts";
+import { initialPolicy } from "../../backends/policy/init.ts";
+import { lintPolicy } from "../../backends/policy/lint.ts";
+import { type Policy, policyFromJson } from "../../backends/policy/mod.ts";
+import { ecSpki } from "../../backends/signatures.ts";
+import { isTaEvidence, parseTaEvidence } from "../../backends/trustzone/ta_abi.ts";
+import { looksLikePem, pemBlocks } from "../../backends/x509/mod.ts";
+import { createEvidenceVerifier } from "../../backends/verification.ts";
+import { type Command, EXIT, type ExitCode, UsageError } from "../command.ts";
 import { loadPolicy, type VerifyIo } from "./verify.ts";
-import { parseVerifyArgs, rawArgs } from "./verify_args.ts";
-import { diskReader, readInputs } from "./verify_input.ts";
+import { parseVerifyArgs, rawArgs } from "./args.ts";
+import { diskReader, readInputs } from "../files/evidence.ts";
 
 export type PolicyIo = Omit<VerifyIo, "fetchAttestation" | "random">;
 
@@ -210,7 +210,7 @@ export const policy: Command = {
   summary: "Write an appraisal policy to start from, or check one.",
   usage: USAGE,
   async run(io) {
-    const { createWebCryptoVerifier } = await import("../backends/signatures.ts");
+    const { createWebCryptoVerifier } = await import("../../backends/signatures.ts");
     return await policyCommand(io.args, {
       ...diskReader(),
       stdout: (text) => io.stdout(text),

@@ -1,10 +1,10 @@
 /** Recovery keys as files (X25519, RFC 8410), and what a store's key ring must have of them. */
 import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { sha256 } from "@noble/hashes/sha2.js";
-import type { Bytes } from "../backends/mod.ts";
-import { type Config, ConfigError } from "../config.ts";
-import type { HpkeKeyPair, Store } from "../store/mod.ts";
-import { UsageError } from "./command.ts";
+import type { Bytes } from "../../backends/mod.ts";
+import { type Config, ConfigError } from "../../config.ts";
+import type { HpkeKeyPair, Store } from "../../store/mod.ts";
+import { UsageError } from "../command.ts";
 
 /** DER of PKCS #8 and of SubjectPublicKeyInfo up to the 32 bytes of the key. */
 const PKCS8_PREFIX = Uint8Array.fromHex("302e020100300506032b656e04220420");
