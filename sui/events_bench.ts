@@ -2,16 +2,23 @@ import { type BenchSpec, registerWithDeno } from "../tests/bench/harness.ts";
 import { spawnFakeNode } from "../tests/fakes/sui/spawn.ts";
 import { K8sAPIRequestScheduledEvent } from "./chain_event.ts";
 import { createChainListener } from "./events.ts";
-import { openGrpcLedger } from "./grpc_ledger.ts";
+import { openEndpoints } from "./open_endpoint.ts";
+import { createQuorumLedger } from "./quorum_ledger.ts";
 
 const SENDER = "0x" + "a1".repeat(32);
 const EVENTS = 2000;
 
 /** Reads and decodes events from a node in another process; applying them costs nothing here. */
-function following(maxInFlight: number): BenchSpec["setup"] {
+function following(
+  maxInFlight: number,
+  endpoints: (url: string) => readonly string[],
+): BenchSpec["setup"] {
   return async () => {
     const node = await spawnFakeNode();
-    const ledger = await openGrpcLedger({ endpoint: node.url });
+    const clients = await openEndpoints(endpoints(node.url));
+    const [only, ...others] = clients;
+    if (only === undefined) throw new TypeError("no endpoint");
+    const ledger = others.length === 0 ? only : createQuorumLedger({ ledgers: clients });
     const contents = K8sAPIRequestScheduledEvent.serialize({
       request_id: "r-1",
       method: "POST",
@@ -67,7 +74,23 @@ export const benches: readonly BenchSpec[] = [
     bytesPerOp: 1024,
     maxRuns: 50,
     target: ">= 3,000/s",
-    setup: following(1),
+    setup: following(1, (url) => [url]),
+  },
+  {
+    name: "the same by GraphQL",
+    group: "chain events",
+    opsPerRun: EVENTS,
+    bytesPerOp: 1024,
+    maxRuns: 50,
+    setup: following(1, (url) => [`graphql+${url}/graphql`]),
+  },
+  {
+    name: "the same where gRPC and GraphQL agree",
+    group: "chain events",
+    opsPerRun: EVENTS,
+    bytesPerOp: 1024,
+    maxRuns: 50,
+    setup: following(1, (url) => [url, `graphql+${url}/graphql`]),
   },
 ];
 

@@ -3,7 +3,8 @@ import { FakeGateway, MIST_PER_SUI } from "../tests/fakes/sui/gateway.ts";
 import { MemoryLedger } from "../tests/fakes/sui/memory_ledger.ts";
 import { spawnFakeNode } from "../tests/fakes/sui/spawn.ts";
 import { type BenchSpec, registerWithDeno } from "../tests/bench/harness.ts";
-import { openGrpcLedger } from "./grpc_ledger.ts";
+import { openEndpoints } from "./open_endpoint.ts";
+import { createQuorumLedger } from "./quorum_ledger.ts";
 import { createSealTokenValidator } from "./seal_token.ts";
 
 const CLAIM = "100 checks/s at 100 ms in 4 KB";
@@ -39,8 +40,14 @@ function memory(
   };
 }
 
-/** Over gRPC-web against a stand-in node in a process of its own; nothing is cached. */
-async function cold(): Promise<{ run(): Promise<void>; close(): Promise<void> }> {
+type Endpoints = (url: string) => readonly string[];
+
+const GRPC: Endpoints = (url) => [url];
+const GRAPHQL: Endpoints = (url) => [`graphql+${url}/graphql`];
+const BOTH: Endpoints = (url) => [...GRPC(url), ...GRAPHQL(url)];
+
+/** Against a stand-in node in a process of its own; nothing is cached. */
+const cold = (endpoints: Endpoints): BenchSpec["setup"] => async () => {
   const node = await spawnFakeNode();
   const tokens: { tokenId: string; nodeId: string }[] = [];
   for (let i = 0; i < 256; i++) {
@@ -48,7 +55,10 @@ async function cold(): Promise<{ run(): Promise<void>; close(): Promise<void> }>
     const made = await node.control("token", { owner: OWNER, node_id: nodeId });
     tokens.push({ tokenId: String(made["token_id"]), nodeId });
   }
-  const ledger = await openGrpcLedger({ endpoint: node.url });
+  const clients = await openEndpoints(endpoints(node.url));
+  const [only, ...others] = clients;
+  if (only === undefined) throw new TypeError("no endpoint");
+  const ledger = others.length === 0 ? only : createQuorumLedger({ ledgers: clients });
   const validator = createSealTokenValidator({
     ledger,
     packageId: node.packageId,
@@ -71,7 +81,7 @@ async function cold(): Promise<{ run(): Promise<void>; close(): Promise<void> }>
       await node[Symbol.asyncDispose]();
     },
   };
-}
+};
 
 export const benches: readonly BenchSpec[] = [
   {
@@ -126,15 +136,34 @@ export const benches: readonly BenchSpec[] = [
       false,
     ),
   },
-  { name: "cold, 1 in flight", group: "token check", claim: CLAIM, setup: cold },
-  { name: "cold, 16 in flight", group: "token check", claim: CLAIM, inFlight: 16, setup: cold },
+  { name: "cold, 1 in flight", group: "token check", claim: CLAIM, setup: cold(GRPC) },
+  {
+    name: "cold, 16 in flight",
+    group: "token check",
+    claim: CLAIM,
+    inFlight: 16,
+    setup: cold(GRPC),
+  },
   {
     name: "cold, 64 in flight",
     group: "token check",
     claim: CLAIM,
     inFlight: 64,
     target: ">= 1,500/s",
-    setup: cold,
+    setup: cold(GRPC),
+  },
+  { name: "cold by GraphQL, 1 in flight", group: "token check", setup: cold(GRAPHQL) },
+  {
+    name: "cold by GraphQL, 64 in flight",
+    group: "token check",
+    inFlight: 64,
+    setup: cold(GRAPHQL),
+  },
+  {
+    name: "cold, gRPC and GraphQL agree, 64 in flight",
+    group: "token check",
+    inFlight: 64,
+    setup: cold(BOTH),
   },
 ];
 
