@@ -111,6 +111,8 @@ export class GraphqlEvents {
     const page = new Sequence(start, hint);
     let after = hint;
     let pageSize = PAGE_SIZE;
+    // From here on nothing may have been forgotten.
+    let floor = start.from;
     for (let requests = 0; requests < MAX_REQUESTS; requests++) {
       const room = limit - page.events.length + (page.passed ? 0 : 1);
       const first = Math.min(pageSize, room);
@@ -127,7 +129,7 @@ export class GraphqlEvents {
       }
       const { viewed, hasNextPage, endCursor } = answer;
       if (viewed.checkpoint < page.reached) return page.upTo(undefined);
-      this.#assertRetained(answer, requests === 0 ? start.from : page.reached);
+      this.#assertRetained(answer, floor, start.from === undefined && page.events.length === 0);
       for (const event of answer.events) {
         if (event.checkpoint > viewed.checkpoint) {
           throw new LedgerProtocolError(
@@ -144,13 +146,19 @@ export class GraphqlEvents {
         throw new LedgerProtocolError("events: pageInfo.endCursor does not move on");
       }
       after = endCursor;
+      floor ??= answer.lowest;
+      if (page.events.length > 0) floor = page.reached;
     }
     if (page.events.length > 0) return this.#keep(page, page.sofar());
     throw new LedgerUnavailable(`${this.#endpoint}: events: no end after ${MAX_REQUESTS} requests`);
   }
 
   /** Below what it retains the server leaves events out without a word. */
-  #assertRetained({ lowest }: EventsAnswer, from: bigint | undefined): void {
+  #assertRetained(
+    { lowest }: EventsAnswer,
+    from: bigint | undefined,
+    mayBeginLater: boolean,
+  ): void {
     if (from === undefined) return;
     if (lowest === undefined) {
       throw new LedgerUnavailable(
@@ -158,11 +166,10 @@ export class GraphqlEvents {
       );
     }
     if (lowest <= from) return;
-    throw new LedgerHistoryPruned(
-      `${this.#endpoint}: events from checkpoint ${from} on are asked for, ` +
-        `the server has them from ${lowest} on`,
-      { hint: "use an endpoint that keeps older history" },
-    );
+    const words = `${this.#endpoint}: events from checkpoint ${from} on are asked for, ` +
+      `the server has them from ${lowest} on`;
+    if (mayBeginLater) throw new LedgerUnavailable(`${words} by now`);
+    throw new LedgerHistoryPruned(words, { hint: "use an endpoint that keeps older history" });
   }
 
   #keep(page: Sequence, result: EventPage): EventPage {

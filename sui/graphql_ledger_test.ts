@@ -514,6 +514,18 @@ Deno.test("events() notices what a server leaves out because it forgot it", asyn
   });
   await assertRejects(() => ledger.events(w.module, undefined, 100), LedgerHistoryPruned);
   await assertRejects(() => w.ledger.events(w.module, cursor, 10), LedgerHistoryPruned);
+  // So too where nothing was read yet: then it may begin later.
+  let asked = 0;
+  await using slow = await tampering(w, (text) => {
+    asked++;
+    return asked === 1
+      ? text.replace('"hasNextPage":false', '"hasNextPage":true').replace(
+        /"edges":\[.*\]/,
+        '"edges":[]',
+      )
+      : text.replace(/"first":\{"sequenceNumber":\d+/, '"first":{"sequenceNumber":9999');
+  });
+  await assertRejects(() => slow.events(w.module, undefined, 10), LedgerUnavailable, "by now");
   // From the oldest it still has, where nothing else is asked for.
   const rest = await w.ledger.events(w.module, undefined, 100);
   assertEquals(rest.events.map((event) => event.contents[0]), [59]);
@@ -545,6 +557,8 @@ Deno.test("events() asks for fewer where the events are large", async () => {
   await using w = await world({ maxAnswerBytes: 300_000 });
   for (let i = 0; i < 9; i++) w.gateway.emit(ALICE, "Large", new Uint8Array(100_000).fill(i));
   assertEquals(await contents(w.ledger, w, 200), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  w.chain.prune(w.chain.tip.sequence - 3n);
+  assertEquals(await contents(w.ledger, w, 200), [5, 6, 7, 8]);
 });
 
 Deno.test("events() ends where a server always has more and never says what", async () => {

@@ -98,7 +98,7 @@ class QuorumLedger implements Ledger {
     if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
       throw new RangeError(`limit: expected 1 to 1000, got ${limit}`);
     }
-    let pages = await this.#askAll((ledger) => ledger.events(filter, after, limit, signal));
+    let pages = await this.#pages(filter, after, limit, signal);
     const events: LedgerEvent[] = [];
     let truncated = false;
     for (let i = 0;; i++) {
@@ -138,6 +138,30 @@ class QuorumLedger implements Ledger {
       cursor: slowest?.cursor ?? last,
       covered: slowest?.covered,
     };
+  }
+
+  /**
+   * A page of each. Who begins at the oldest there is begins where all of them still have it: they
+   * keep history for different times.
+   */
+  async #pages(
+    filter: { readonly packageId: string; readonly module: string },
+    after: EventCursor | EventStart | undefined,
+    limit: number,
+    signal: AbortSignal | undefined,
+  ): Promise<EventPage[]> {
+    const ask = (from: EventCursor | EventStart | undefined) =>
+      this.#askAll((ledger) => ledger.events(filter, from, limit, signal));
+    if (typeof after === "string" || after?.checkpoint !== undefined) return await ask(after);
+    for (let attempt = 1;; attempt++) {
+      const { lowestCheckpoint } = await this.status(signal);
+      try {
+        return await ask(lowestCheckpoint === undefined ? after : { checkpoint: lowestCheckpoint });
+      } catch (error) {
+        // One of them has forgotten more in the meantime.
+        if (!(error instanceof LedgerHistoryPruned) || attempt >= this.#attempts) throw error;
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@ import { FakeGateway, MIST_PER_SUI } from "../tests/fakes/sui/gateway.ts";
 import { startFakeNode } from "../tests/fakes/sui/server.ts";
 import { zkLoginSignature } from "../tests/fakes/sui/wallets.ts";
 import { createChainListener } from "./events.ts";
-import { LedgerProtocolError, LedgerUnavailable } from "./ledger.ts";
+import { LedgerHistoryPruned, LedgerProtocolError, LedgerUnavailable } from "./ledger.ts";
 import { openEndpoints } from "./open_endpoint.ts";
 import { createQuorumLedger } from "./quorum_ledger.ts";
 import { createQuorumZkLogin } from "./quorum_zk_login.ts";
@@ -186,6 +186,23 @@ Deno.test("over a fork between gRPC and GraphQL the common past is applied, and 
   await listener.run(stop.signal);
   assertEquals([applied.length, seen.state], [2, "unreachable"]);
   assert(seen.why !== "");
+});
+
+Deno.test("who begins at the oldest there is begins where both still have it", async () => {
+  const [left, right] = [branch(2, 3, 4, 5), branch(2, 3, 4, 5)];
+  await using w = await world(left, right);
+  const module = { packageId: left.packageId, module: "k8s_gateway" };
+  const all = await w.ledger.events(module, undefined, 10);
+  assertEquals(all.events.map((event) => event.contents[0]), [0, 1, 2, 3, 4, 5]);
+  left.chain.prune(left.chain.tip.sequence - 4n);
+  right.chain.prune(right.chain.tip.sequence - 2n);
+  for (const start of [undefined, {}]) {
+    const { events } = await w.ledger.events(module, start, 10);
+    assertEquals(events.map((event) => event.contents[0]), [3, 4, 5]);
+  }
+  // An explicit beginning that one of them has no more is not moved.
+  const explicit = { checkpoint: left.chain.tip.sequence - 4n };
+  await assertRejects(() => w.ledger.events(module, explicit, 10), LedgerHistoryPruned);
 });
 
 Deno.test("events come as fast as pages do, though a page of GraphQL is smaller", async () => {
