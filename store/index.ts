@@ -40,7 +40,9 @@ export class Index {
     const keyspace = this.keyspaces[meta.keyspace]!;
     const newest = keyspace.newest(key);
     const before = newest === NO_SLOT ? 0n : this.versions.lease(newest);
-    const slot = this.versions.add(key, meta, valueLength, newest);
+    // One string for all versions of a key.
+    const name = newest === NO_SLOT ? key : this.versions.key(newest);
+    const slot = this.versions.add(name, meta, valueLength, newest);
     keyspace.setNewest(key, slot);
     this.leases.move(key, before, meta.lease);
     return slot;

@@ -31,7 +31,7 @@ import { inheritKeyring } from "./successor.ts";
 import type { Store } from "./types.ts";
 import { verifyRecords } from "./verify.ts";
 
-const DEFAULT_CACHE_BYTES = 64 * 1024 * 1024;
+const DEFAULT_CACHE_BYTES = 32 * 1024 * 1024;
 const DEFAULT_RECORD_KEY_LIMIT = 2 ** 31;
 const DEFAULT_DATA_KEY_LIMIT = 2 ** 40;
 const DEFAULT_MAX_IN_FLIGHT = 1;
@@ -65,7 +65,7 @@ export interface StoreOptions {
   readonly mode: "create-or-open" | "open";
   /** Reads only: no incarnation is begun and nothing on the medium changes. */
   readonly readOnly?: boolean;
-  /** Plaintext values held in memory; 64 MiB by default. */
+  /** Plaintext values held in memory; 32 MiB by default. */
   readonly cacheBytes?: number;
   /** Records sealed under one record key before the next incarnation; at most 2^31. */
   readonly recordKeyLimit?: number;
