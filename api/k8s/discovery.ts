@@ -1,5 +1,6 @@
 /** Discovery documents: what there is, as kubectl and client-go ask for it. */
 import { compareVersions } from "./crd/names.ts";
+import { type ReviewKind, REVIEWS } from "./reviews.ts";
 import { isScalable } from "./scale.ts";
 import { apiVersionOf, type ResourceDefinition, type ResourceTable } from "./resources.ts";
 
@@ -13,7 +14,7 @@ export function apiVersions(): Record<string, unknown> {
 
 /** `GET /apis` */
 export function apiGroupList(table: ResourceTable): Record<string, unknown> {
-  const groups = [...new Set(table.all().map((resource) => resource.group))].filter((group) =>
+  const groups = [...new Set(served(table).map(({ group }) => group))].filter((group) =>
     group !== ""
   );
   return {
@@ -25,16 +26,14 @@ export function apiGroupList(table: ResourceTable): Record<string, unknown> {
 
 /** `GET /apis/{group}`; undefined where there is no such group. */
 export function apiGroup(table: ResourceTable, group: string): Record<string, unknown> | undefined {
-  if (group === "" || !table.all().some((resource) => resource.group === group)) return undefined;
+  if (group === "" || !served(table).some((resource) => resource.group === group)) return undefined;
   return { kind: "APIGroup", apiVersion: "v1", ...groupOf(table, group) };
 }
 
 function groupOf(table: ResourceTable, group: string): Record<string, unknown> {
   const versions = [
     ...new Set(
-      table.all().filter((resource) => resource.group === group).map((resource) =>
-        resource.version
-      ),
+      served(table).filter((resource) => resource.group === group).map(({ version }) => version),
     ),
   ].sort(compareVersions).map((version) => ({ groupVersion: `${group}/${version}`, version }));
   return { name: group, versions, preferredVersion: versions[0] };
@@ -49,13 +48,23 @@ export function apiResourceList(
   const resources = table.all().filter((resource) =>
     resource.group === group && resource.version === version
   );
-  if (resources.length === 0) return undefined;
+  const reviews = REVIEWS.filter((review) => review.group === group && review.version === version);
+  if (resources.length + reviews.length === 0) return undefined;
   return {
     kind: "APIResourceList",
     apiVersion: "v1",
     groupVersion: apiVersionOf({ group, version }),
-    resources: resources.flatMap(entries),
+    resources: [...resources.flatMap(entries), ...reviews.map(reviewEntry)],
   };
+}
+
+/** Every kind that there is a group and version of. */
+function served(table: ResourceTable): readonly { group: string; version: string }[] {
+  return [...table.all(), ...REVIEWS];
+}
+
+function reviewEntry({ plural, singular, kind }: ReviewKind): Record<string, unknown> {
+  return { name: plural, singularName: singular, namespaced: false, kind, verbs: ["create"] };
 }
 
 function entries(resource: ResourceDefinition): Record<string, unknown>[] {

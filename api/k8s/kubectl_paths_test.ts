@@ -63,6 +63,8 @@ Deno.test("discovery lists every kind of the table, with verbs and short names",
     "rbac.authorization.k8s.io",
     "coordination.k8s.io",
     "apiextensions.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
   ]);
   const apps = await json(await api.admin("GET", "/apis/apps/v1"));
   assertObjectMatch(apps, { kind: "APIResourceList", groupVersion: "apps/v1" });

@@ -20,7 +20,20 @@ export async function isAllowedByRoles(
 ): Promise<boolean> {
   // Kubernetes lets nobody grant more than they have; here nobody grants at all by role alone.
   if (request.group === GROUP && !READS.has(request.verb)) return false;
-  const places = request.namespace === "" ? [""] : ["", request.namespace];
+  for await (const rule of boundRules(store, table, request.user, request.namespace)) {
+    if (covers(rule, request)) return true;
+  }
+  return false;
+}
+
+/** Every rule that is bound to the user: in the whole cluster, and in the namespace unless it is "". */
+export async function* boundRules(
+  store: Store,
+  table: ResourceTable,
+  user: User,
+  inNamespace: string,
+): AsyncGenerator<Readonly<Record<string, unknown>>> {
+  const places = inNamespace === "" ? [""] : ["", inNamespace];
   for (const namespace of places) {
     const plural = namespace === "" ? "clusterrolebindings" : "rolebindings";
     const resource = table.byPlural(GROUP, "v1", plural);
@@ -28,22 +41,27 @@ export async function isAllowedByRoles(
     const { items } = await listObjects(store, resource, namespace, {});
     for (const item of items) {
       const binding = item.parse();
-      if (!concerns(binding, request.user)) continue;
-      const rules = await rulesOf(store, table, binding, namespace);
-      if (rules.some((rule) => covers(rule, request))) return true;
+      if (!concerns(binding, user)) continue;
+      yield* (await rulesOf(store, table, binding, namespace)).filter(isRecord);
     }
   }
-  return false;
 }
 
 /** Whether the user, or one of the user's groups, is a subject of the binding. */
 function concerns(binding: KubernetesObject, user: User): boolean {
   return list(binding["subjects"]).some((subject) => {
-    if (!isRecord(subject) || subject["apiGroup"] !== GROUP) return isServiceAccount(subject, user);
+    if (!isRecord(subject) || !isOwnGroup(subject)) return isServiceAccount(subject, user);
     if (subject["kind"] === "User") return subject["name"] === user.name;
     return subject["kind"] === "Group" && typeof subject["name"] === "string" &&
       user.groups.includes(subject["name"]);
   });
+}
+
+/** Of users, groups and roles, an absent API group is that of RBAC, as the API server fills it in. */
+function isOwnGroup({ apiGroup, kind }: Readonly<Record<string, unknown>>): boolean {
+  if (apiGroup === GROUP) return true;
+  return (apiGroup === undefined || apiGroup === null || apiGroup === "") &&
+    kind !== "ServiceAccount";
 }
 
 function isServiceAccount(subject: unknown, user: User): boolean {
@@ -60,7 +78,7 @@ async function rulesOf(
   namespace: string,
 ): Promise<readonly unknown[]> {
   const reference = binding["roleRef"];
-  if (!isRecord(reference) || reference["apiGroup"] !== GROUP) return [];
+  if (!isRecord(reference) || !isOwnGroup(reference)) return [];
   const { kind, name } = reference;
   if (typeof name !== "string") return [];
   const isClusterRole = kind === "ClusterRole";

@@ -1,6 +1,7 @@
 /** Messages by name, read from schema_table.ts when they are first asked for. */
 import { KIND_MESSAGES } from "./schema_table.ts";
 import { CRD_MESSAGES } from "./schema_table_crd.ts";
+import { REVIEW_MESSAGES } from "./schema_table_reviews.ts";
 
 /** Plain types, or the name of a message. */
 export type ScalarType =
@@ -51,6 +52,8 @@ const SCALARS: Readonly<Record<string, ScalarType>> = {
   f: "dropped",
 };
 
+const TABLES = [KIND_MESSAGES, CRD_MESSAGES, REVIEW_MESSAGES];
+
 /** Holds what was read; make one per service. */
 export class KindSchemas {
   readonly #messages = new Map<string, MessageSpec>();
@@ -60,7 +63,7 @@ export class KindSchemas {
     if (name === undefined) return undefined;
     const known = this.#messages.get(name);
     if (known !== undefined) return known;
-    const text = [KIND_MESSAGES, CRD_MESSAGES].find((table) => Object.hasOwn(table, name))?.[name];
+    const text = TABLES.find((table) => Object.hasOwn(table, name))?.[name];
     if (text === undefined) return undefined;
     const fields = text === "" ? [] : text.split(", ").map(parseField);
     const byNumber = new Map(fields.map((field) => [field.number, field]));

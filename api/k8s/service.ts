@@ -4,7 +4,7 @@
  */
 import type { Bytes } from "../../backends/mod.ts";
 import type { Compare, Operation, Store } from "../../store/mod.ts";
-import type { AccessDecision, AccessRequest, Authorizer } from "./authorize.ts";
+import type { AccessDecision, AccessRequest, Authorizer, User } from "./authorize.ts";
 import { Kinds } from "./crd/kinds.ts";
 import { conflict, forbidden, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
@@ -20,6 +20,7 @@ import { planDelete, planDeleteCollection } from "./remove.ts";
 import type { K8sOutcome, K8sRequest, Planned } from "./request.ts";
 import { createResourceTable, type ResourceDefinition, type ResourceTable } from "./resources.ts";
 import { isAllowedByRoles } from "./rbac.ts";
+import { rulesOfUser, type RulesStatus } from "./reviews.ts";
 import { isScalable, planScale } from "./scale.ts";
 import { KindSchemas } from "./schema.ts";
 import { StatusError } from "./status.ts";
@@ -43,6 +44,8 @@ export interface K8sService {
   readonly nodes: NodeObjects;
   /** Grants first, then what is a node's own,  then roles and their bindings. */
   authorize(request: AccessRequest): Promise<AccessDecision>;
+  /** What the user may do in a namespace, as far as rules say it. */
+  rules(user: User, namespace: string): Promise<RulesStatus>;
   /** Makes the namespaces every cluster has. Does nothing where they are. */
   bootstrap(): Promise<void>;
   /**
@@ -85,7 +88,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
   ): Promise<ResourceDefinition> {
     const found = await kinds.byPlural(group, version, plural);
     if (found !== undefined) return found;
-    throw new StatusError("NotFound", "the server could not find the requested resource");
+    throw unserved();
   }
 
   async function authorize(request: AccessRequest): Promise<AccessDecision> {
@@ -166,6 +169,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
     kinds,
     schemas,
     authorize,
+    rules: (user, namespace) => rulesOfUser(store, table, user, namespace),
     nodes: createNodeObjects({ store, table, ...sources }),
     resource,
     plan: (request) => settle(() => plan(request)),
@@ -225,10 +229,14 @@ function withAccess(request: K8sRequest): AccessRequest & K8sRequest {
   };
 }
 
+function unserved(): StatusError {
+  return new StatusError("NotFound", "the server could not find the requested resource", {
+    details: {}, // client-go looks into them without asking whether they are there
+  });
+}
+
 /** The path fits the resource: a namespace where there is one, names that can be names. */
 function checkTarget(request: K8sRequest, resource: ResourceDefinition): void {
-  const unserved = () =>
-    new StatusError("NotFound", "the server could not find the requested resource");
   if (!resource.namespaced && request.namespace !== "") throw unserved();
   if (request.subresource === "status" && !resource.hasStatus) throw unserved();
   if (request.subresource === "scale" && !isScalable(resource)) throw unserved();

@@ -97,8 +97,25 @@ function notAllowed(methods: readonly string[]): StatusError {
   );
 }
 
-function unknownPath(): StatusError {
-  return new StatusError("NotFound", "the server could not find the requested resource");
+/** @param why what is not here, where that is known */
+function unknownPath(why = ""): StatusError {
+  return new StatusError(
+    "NotFound",
+    `the server could not find the requested resource${why === "" ? "" : ` (${why})`}`,
+    // client-go looks into them without asking whether they are there.
+    { details: {} },
+  );
+}
+
+/** What kubelets do, and a store of objects cannot. */
+const OF_KUBELETS: readonly string[] = ["attach", "exec", "log", "portforward", "proxy"];
+
+function unknownSubresource({ plural, subresource = "" }: ResourcePath): StatusError {
+  return unknownPath(
+    OF_KUBELETS.includes(subresource)
+      ? `${plural}/${subresource} reaches into a node, and this server reaches none`
+      : `${plural}/${subresource.slice(0, 63)} is not served here`,
+  );
 }
 
 async function resource(
@@ -116,7 +133,7 @@ async function resource(
   if (definition.custom?.warning !== undefined) warn([definition.custom.warning]);
   const { subresource } = path;
   if (subresource !== undefined && subresource !== "status" && subresource !== "scale") {
-    throw unknownPath();
+    throw unknownSubresource(path);
   }
   const verb = verbOf(c, path);
   const { group, version, plural, namespace, name } = path;

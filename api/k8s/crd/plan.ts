@@ -9,6 +9,7 @@ import { kubernetesTime } from "../prepare.ts";
 import { listObjects, readObject } from "../read.ts";
 import type { Planned } from "../request.ts";
 import type { ResourceDefinition } from "../resources.ts";
+import { REVIEWS } from "../reviews.ts";
 import { decodeDefinition, type DefinedNames, type Definition } from "./definition.ts";
 import { definitionResource, definitionStatus } from "./kinds.ts";
 import { type Condition, nameConflict, namingConditions } from "./names.ts";
@@ -36,9 +37,8 @@ export async function finishDefinition(
   const { resource, sources } = context;
   const errors: FieldError[] = [];
   const definition = decodeDefinition(next, errors);
-  if (
-    definition.group !== "" && context.fixed.all().some(({ group }) => group === definition.group)
-  ) {
+  const own = [...context.fixed.all(), ...REVIEWS];
+  if (definition.group !== "" && own.some(({ group }) => group === definition.group)) {
     errors.push(forbiddenField("spec.group", "this group is the server's own"));
   }
   const old = before === undefined ? undefined : definitionStatus(before);
