@@ -2,8 +2,7 @@
  * What a worker's node key signs with every request that changes something under its session, so
  * that a session token alone, stolen or replayed, does nothing. See docs/ADMISSION.md.
  */
-import { createPublicKey, hash, type KeyObject } from "node:crypto";
-import { Buffer } from "node:buffer";
+import { hash } from "node:crypto";
 import type { Bytes } from "../backends/mod.ts";
 import { ApiProblem } from "./problem.ts";
 
@@ -79,15 +78,6 @@ export function readBeat(
     throw malformed("X-Nautilus-Signature", "must be 64 bytes in base64");
   }
   return { ...rest, sequence: number, signature: Uint8Array.fromBase64(signature) };
-}
-
-/** @param spki Ed25519, 44 bytes. @throws {TypeError} for bytes that are no key. */
-export function nodeKeyObject(spki: Bytes): KeyObject {
-  try {
-    return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-  } catch (cause) {
-    throw new TypeError("node_key: not the SPKI of an Ed25519 key", { cause });
-  }
 }
 
 function malformed(header: string, why: string): ApiProblem {

@@ -1,12 +1,11 @@
 /** The Worker that checks signatures of node keys, and what it and its owner send each other. */
-import { createPublicKey, type KeyObject, verify } from "node:crypto";
-import { Buffer } from "node:buffer";
 import { serveWorker } from "../backends/ffi/worker_scope.ts";
 import type { Bytes } from "../backends/mod.ts";
+import { NodeKeys } from "./node_keys.ts";
 
-const SPKI_BYTES = 44;
+export const SPKI_BYTES = 44;
 export const SIGNATURE_BYTES = 64;
-/** Keys kept parsed; the one longest unused goes first. */
+/** Keys kept ready, while the Worker runs. */
 const MOST_KEYS = 20_000;
 
 export interface PackedCheck {
@@ -66,23 +65,11 @@ export function* unpackChecks(packed: Bytes): Generator<PackedCheck> {
 
 /** Answers requests until the Worker is ended. @param scope the Worker's global */
 export function runNodeKeyWorker(scope: object): void {
-  const keys = new Map<string, KeyObject>();
-  const keyOf = (spki: Bytes): KeyObject => {
-    const id = spki.toBase64();
-    const known = keys.get(id);
-    const key = known ?? createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
-    keys.delete(id);
-    keys.set(id, key);
-    if (keys.size > MOST_KEYS) {
-      const [oldest] = keys.keys();
-      if (oldest !== undefined) keys.delete(oldest);
-    }
-    return key;
-  };
+  const keys = new NodeKeys(MOST_KEYS);
   serveWorker<VerifierRequest, VerifierReply>(scope, ({ id, checks }, reply) => {
     const good: number[] = [];
     for (const { spki, signature, message } of unpackChecks(checks)) {
-      good.push(verify(null, message, keyOf(spki), signature) ? 1 : 0);
+      good.push(keys.verify(spki, message, signature) ? 1 : 0);
     }
     reply({ id, good: Uint8Array.from(good) }, []);
   });

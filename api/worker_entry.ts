@@ -1,8 +1,8 @@
 /** A worker as it stands in memory, and what changes of it come to in the store. */
 import type { Compare, Operation } from "../store/mod.ts";
-import { beatSignatureInput, nodeKeyObject, type SignedBeat } from "./beat_signature.ts";
+import { beatSignatureInput, type SignedBeat } from "./beat_signature.ts";
 import type { TokenBucket } from "./middleware/token_bucket.ts";
-import type { NodeKey, NodeKeyVerifier } from "./node_key_verifier.ts";
+import type { NodeKeyVerifier } from "./node_key_verifier.ts";
 import { ApiProblem } from "./problem.ts";
 import {
   encodeRecord,
@@ -20,8 +20,8 @@ export interface Entry {
   /** Revision of the `system` keyspace that last changed the record. */
   revision: number;
   heartbeat: HeartbeatRecord | undefined;
-  /** Of the admission in the record: its key, and the highest sequence number that was let through. */
-  proven: { readonly id: string; readonly nodeKey: NodeKey; sequence: number } | undefined;
+  /** Of the admission in the record: the highest sequence number that was let through. */
+  proven: { readonly id: string; sequence: number } | undefined;
   /** What Node and Lease were last written with; undefined: not known since the start. */
   shown: Shown | undefined;
   renewing: boolean;
@@ -121,9 +121,7 @@ export async function acceptBeat(
   }
   if (entry.proven?.id !== admission.id) {
     const kept = entry.heartbeat?.admission === admission.id ? entry.heartbeat.sequence : undefined;
-    const spki = Uint8Array.fromBase64(admission.node_key);
-    const nodeKey = { spki, key: nodeKeyObject(spki) };
-    entry.proven = { id: admission.id, nodeKey, sequence: kept ?? 0 };
+    entry.proven = { id: admission.id, sequence: kept ?? 0 };
   }
   const { proven } = entry;
   const replayed = () =>
@@ -132,7 +130,8 @@ export async function acceptBeat(
     });
   // Cheap first; again what counts, once the signature is known to be right.
   if (beat.sequence <= proven.sequence) throw replayed();
-  if (!await verifier.verify(proven.nodeKey, beatSignatureInput(beat), beat.signature)) {
+  const spki = Uint8Array.fromBase64(admission.node_key);
+  if (!await verifier.verify(spki, beatSignatureInput(beat), beat.signature)) {
     throw new ApiProblem(401, "signature_invalid", "the node key did not sign this request", {
       headers: { "WWW-Authenticate": "SealToken" },
     });

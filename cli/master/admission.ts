@@ -45,6 +45,7 @@ export async function openAdmission(options: {
     new OffloadingVerifier({
       spawnWorker,
       soon: setImmediate,
+      now: () => performance.now(),
       cores: navigator.hardwareConcurrency,
     }),
   );
