@@ -55,7 +55,6 @@ export function createApp(deps: ApiDeps): App {
   openApiRoutes(app, deps);
   healthRoutes(app, deps);
   probeRoutes(app, deps);
-  versionRoutes(app, deps);
   attestationRoutes(app, deps);
   admissionRoutes(app, deps);
   workerRoutes(app, deps);
@@ -72,6 +71,7 @@ export function createApp(deps: ApiDeps): App {
   });
   // After all of our own under /api.
   kubernetesProxyRoutes(app, deps);
+  versionRoutes(app, deps);
   accessReviewRoutes(app, deps);
   // Last: /api/v1/nodes/heartbeat may be a node too, for any method but POST.
   kubernetesRoutes(app, deps);

@@ -23,7 +23,8 @@ Deno.test("no endpoint of our own is asked of the kube-apiserver behind, by any 
     },
   });
   for (const { path } of ENDPOINTS) {
-    if (path === "/status/events") continue;
+    // The release is the one of whoever serves Kubernetes' paths.
+    if (path === "/status/events" || path === "/version") continue;
     for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE"]) {
       const hasBody = method !== "GET";
       const response = await api.admin(

@@ -4,7 +4,7 @@
  */
 import type { Hono } from "@hono/hono";
 import type { ApiDeps } from "../deps.ts";
-import { type ApiContext, type ApiEnv, readBody } from "../http.ts";
+import { type ApiContext, type ApiEnv, bearerToken, readBody } from "../http.ts";
 import { ADMIN_GROUP, NODE_GROUP, type User } from "../k8s/authorize.ts";
 import { MAX_OBJECT_BYTES } from "../k8s/decode.ts";
 import { isKubernetesPath } from "../k8s/own_paths.ts";
@@ -45,7 +45,7 @@ const NOT_RETURNED = [
   "x-request-id",
 ];
 
-/** Before the embedded Kubernetes routes, which then see nothing. */
+/** Before `/version` and the embedded Kubernetes routes, which then see nothing. */
 export function kubernetesProxyRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
   const { upstream } = deps;
   if (upstream === undefined) return;
@@ -55,6 +55,8 @@ export function kubernetesProxyRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
     const run = () => proxy(c, deps, upstream, gate, user);
     return isAudited(c, user) ? await auditedAct(c, deps, run) : await run();
   };
+  // Whoever is known asks which release serves those paths; anybody else is told ours.
+  app.get("/version", (c, next) => bearerToken(c) === undefined ? next() : handle(c));
   for (const path of ["/api", "/api/*", "/apis", "/apis/*", "/openapi/*"]) app.all(path, handle);
 }
 

@@ -1,5 +1,5 @@
 /** Proxied answers at the real listener, which sends what is whole otherwise than what streams. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ADMIN_TOKEN, testApi } from "../../tests/fakes/api.ts";
 import { DEFAULT_SERVER_LIMITS, listen } from "../server.ts";
 
@@ -30,7 +30,7 @@ async function served(answer: () => Response) {
     get: (path: string, init: RequestInit = {}) =>
       fetch(`${server.url}${path}`, {
         ...init,
-        headers: { Authorization: `Bearer ${ADMIN_TOKEN}` },
+        headers: { Authorization: `Bearer ${ADMIN_TOKEN}`, ...init.headers },
         redirect: "manual",
       }),
     async [Symbol.asyncDispose]() {
@@ -110,4 +110,13 @@ Deno.test("a redirect is passed on where it names the same resource, by another 
     assertEquals([refused.status, refused.headers.get("location")], [502, null], elsewhere);
     await refused.body?.cancel();
   }
+});
+
+Deno.test("/version is the kube-apiserver's for whoever is known, and ours for anybody else", async () => {
+  await using api = await served(() => Response.json({ gitVersion: "v1.31.4" }));
+  assertEquals((await (await api.get("/version")).json()).gitVersion, "v1.31.4");
+  assertEquals(api.asked.map(({ url }) => url), ["https://kube.test:6443/version"]);
+  const anonymous = await api.get("/version", { headers: { Authorization: "" } });
+  assertMatch((await anonymous.json()).gitVersion, /nautilus/);
+  assertEquals(api.asked.length, 1);
 });
