@@ -39,6 +39,8 @@ type Entry = v.InferOutput<typeof Entry>;
 /** One result on its way to the chain. */
 export interface OutboxEntry {
   readonly key: Bytes;
+  /** Of the request's event. */
+  readonly checkpoint: bigint;
   readonly result: RecordableResult;
   readonly queuedAtMs: number;
   readonly failures: number;
@@ -83,6 +85,7 @@ export async function oldest(
     count,
     entry: {
       key: kv.key,
+      checkpoint: BigInt(nameOf(kv.key).split("/", 1)[0] ?? ""),
       result: {
         requestId: entry.request_id,
         success: entry.success,
@@ -129,8 +132,7 @@ export async function abandon(
   { key }: OutboxEntry,
   why: "given_up" | "answered",
 ): Promise<void> {
-  const name = decoder.decode(key).slice(OUTBOX_PREFIX.length);
-  const note = encoder.encode(UNWRITTEN_PREFIX + name);
+  const note = encoder.encode(UNWRITTEN_PREFIX + nameOf(key));
   const value = encoder.encode(why === "answered" ? ANSWERED_NOTE : "");
   await store.txn({
     compare: [],
@@ -169,6 +171,11 @@ export async function signerSeed(
 
 function keyOf(event: EventIdentity): Bytes {
   return encoder.encode(OUTBOX_PREFIX + eventName(event));
+}
+
+/** As `eventName`. */
+function nameOf(key: Bytes): string {
+  return decoder.decode(key).slice(OUTBOX_PREFIX.length);
 }
 
 function put(key: Bytes, entry: Entry): Operation {

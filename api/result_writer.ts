@@ -122,7 +122,7 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
 
   /** True where the chain needs nothing more of this result. */
   async function isSettled(entry: OutboxEntry, signal: AbortSignal): Promise<boolean> {
-    const state = await signer.state(entry.result.requestId, signal);
+    const state = await signer.state(entry.result.requestId, entry.checkpoint, signal);
     if (state === "answered") await leaveAlone(entry);
     else if (state === "unknown") await giveUp(entry, "the chain knows no such request");
     return state !== "open";

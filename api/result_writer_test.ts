@@ -78,8 +78,8 @@ async function queue(store: Store, requestId: string): Promise<void> {
     event: { kind: "unknown", type: "x" } as const,
     cursor: "c",
     previousCursor: undefined,
-    dedupeKey: `digest/${++count}`,
-    checkpoint: BigInt(count),
+    dedupeKey: `digest${String(++count).padStart(9, "0")}/0`,
+    checkpoint: 1n,
     sender: REQUESTER,
   };
   const result = {

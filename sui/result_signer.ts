@@ -6,7 +6,12 @@
 import { fieldType, gatewayType } from "./address.ts";
 import { decodeStrict, MasterCap, RequestField, requestKeyBytes } from "./bcs.ts";
 import type { ChainWriter, ObjectRef } from "./chain_writer.ts";
-import { type Ledger, type LedgerObject, LedgerProtocolError } from "./ledger.ts";
+import {
+  type Ledger,
+  type LedgerObject,
+  LedgerProtocolError,
+  LedgerUnavailable,
+} from "./ledger.ts";
 
 /** What goes on chain of a result: no secret, nothing that was read. */
 export interface RecordableResult {
@@ -55,8 +60,17 @@ export interface ResultSigner {
   readonly address: string;
   /** What a result may cost at most. */
   readonly gasBudgetMist: bigint;
-  /** Whether the chain waits for this result. */
-  state(requestId: string, signal: AbortSignal): Promise<"open" | "answered" | "unknown">;
+  /**
+   * Whether the chain waits for this result.
+   *
+   * @param since checkpoint of the request's event: a node that stands before it cannot say
+   * @throws {LedgerUnavailable} @throws {LedgerProtocolError}
+   */
+  state(
+    requestId: string,
+    since: bigint,
+    signal: AbortSignal,
+  ): Promise<"open" | "answered" | "unknown">;
   /**
    * Signs the transaction that records the result, over the objects as they stand now.
    *
@@ -136,9 +150,19 @@ export async function createResultSigner(options: ResultSignerOptions): Promise<
   return {
     address,
     gasBudgetMist,
-    async state(requestId, signal) {
+    async state(requestId, since, signal) {
       const name = { type: keyType, bcs: requestKeyBytes(requestId) };
-      const field = await ledger.getDynamicField(registryId, name, signal);
+      let field = await ledger.getDynamicField(registryId, name, signal);
+      if (field === undefined) {
+        // Not there, or not there yet where this node stands.
+        const { checkpoint } = await ledger.status(signal);
+        if (checkpoint < since) {
+          throw new LedgerUnavailable(
+            `the node stands at checkpoint ${checkpoint}, before request ${requestId} (${since})`,
+          );
+        }
+        field = await ledger.getDynamicField(registryId, name, signal);
+      }
       if (field === undefined) return "unknown";
       if (field.type !== requestType) {
         throw new LedgerProtocolError(`request ${requestId}: type ${field.type}`);

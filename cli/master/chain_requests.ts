@@ -39,7 +39,12 @@ export async function openChainRequests(options: {
 }): Promise<ChainRequests> {
   const { node: { store, sealed }, chain, k8s, workers, log } = options;
   await using undo = new AsyncDisposableStack();
-  const writeBack = undo.use(await openWriteBack(sealed, store, chain.ledger, log));
+  const replay = await replayGate(store, options.decision);
+  if (replay.notice !== undefined) log.warn(replay.notice);
+  const held = replay.isHeld ? replay.notice : undefined;
+  const writeBack = undo.use(
+    await openWriteBack({ sealed, store, ledger: chain.ledger, held, log }),
+  );
   const executor = createChainExecutor({
     store,
     k8s,
@@ -48,8 +53,6 @@ export async function openChainRequests(options: {
     log,
     writeBack: writeBack.isOn,
   });
-  const replay = await replayGate(store, options.decision);
-  if (replay.notice !== undefined) log.warn(replay.notice);
   const reader = chain.reader(executor, replay);
   const opened = undo.move();
   return {

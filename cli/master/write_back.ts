@@ -23,13 +23,19 @@ export interface WriteBack extends AsyncDisposable {
   start(): () => Promise<void>;
 }
 
-/** Opens nothing on the network. Transactions go to the first gRPC endpoint, reads to all. */
-export async function openWriteBack(
-  sealed: SealedConfig,
-  store: Store,
-  ledger: Ledger | undefined,
-  log: Logger,
-): Promise<WriteBack> {
+/**
+ * Opens nothing on the network. Transactions go to the first gRPC endpoint, reads to all.
+ *
+ * @param options.held why nothing may be written before the next start; undefined: it may
+ */
+export async function openWriteBack(options: {
+  readonly sealed: SealedConfig;
+  readonly store: Store;
+  readonly ledger: Ledger | undefined;
+  readonly held: string | undefined;
+  readonly log: Logger;
+}): Promise<WriteBack> {
+  const { sealed, store, ledger, held, log } = options;
   const { suiMasterCap, contractAddress, suiRegistry, suiEndpoints } = sealed;
   if (suiMasterCap === null) return off(NO_WRITE_BACK.detail);
   if (ledger === undefined || contractAddress === null || suiRegistry === null) {
@@ -50,7 +56,15 @@ export async function openWriteBack(
     seed: await signerSeed(store, systemRandom),
   });
   log.info("results are written back on chain", { signer: signer.address });
-  const results = createResultWriter({ store, signer, writer, clock: Date.now, log, sleep });
+  const results = createResultWriter({
+    store,
+    signer,
+    writer,
+    clock: Date.now,
+    log,
+    held: () => held,
+    sleep,
+  });
   return {
     isOn: true,
     status: () => results.status(),

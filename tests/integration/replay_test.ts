@@ -52,12 +52,14 @@ Deno.test("after a restore requests of the chain are held, then skipped once, an
     resources: ["configmaps"],
   };
   await Deno.writeTextFile(config, JSON.stringify({ grants: [grant] }));
+  const { cap_id: cap } = await chain.control("master_cap", { owner: "0x1" });
   const env = {
     NAUTILUS_CONFIG: config,
     NAUTILUS_RECOVERY_KEYS: `${operator.keys}/recovery.pub`,
     CONTRACT_ADDRESS: chain.packageId,
     SUI_RPC_ENDPOINT: chain.url,
     NAUTILUS_SUI_REGISTRY: chain.registryId,
+    NAUTILUS_SUI_MASTER_CAP: String(cap),
   };
   const schedule = (name: string) =>
     chain.control("schedule", {
@@ -91,6 +93,7 @@ Deno.test("after a restore requests of the chain are held, then skipped once, an
     assertStringIncludes(held.output(), "requests of the chain are held");
     await until("blocked", async () => (await health(held))["sui_events"]);
     assertStringIncludes(String((await health(held))["sui_events_detail"]), "--replay-events=skip");
+    assertEquals((await health(held))["result_write_back"], "held");
     assertEquals(await configMap(fresh, held, "after"), 404);
     assertEquals((await held.end("SIGTERM")).code, 0);
   }

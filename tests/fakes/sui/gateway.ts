@@ -23,6 +23,7 @@ import {
 import {
   K8sAPIRequest,
   K8sAPIRequestScheduledEvent,
+  K8sAPIResultEvent,
   SealTokenRevokedEvent,
   WorkerRegisteredEvent,
   WorkerStatusChangedEvent,
@@ -313,6 +314,41 @@ export class FakeGateway {
       });
     });
     return { digest, requestId };
+  }
+
+  /** As `record_k8s_result_as_worker`: the assigned worker, or whoever plays it, was first. */
+  answer(requestId: string, sender: string, output: string): void {
+    const id = this.requestFieldId(requestId);
+    const object = this.chain.latest(id);
+    if (object === undefined) throw new Error(`no request ${requestId}`);
+    const field = RequestField.parse(object.contents);
+    if (field.value.answered) throw new Error(`request ${requestId} has its result`);
+    this.chain.execute(sender, (tx) => {
+      const contents = RequestField.serialize({
+        ...field,
+        value: { ...field.value, answered: true },
+      });
+      tx.mutate(id, { contents: contents.toBytes() });
+      tx.emit(
+        gatewayType(this.packageId, "K8sAPIResultEvent"),
+        K8sAPIResultEvent.serialize({
+          request_id: requestId,
+          assigned_worker: field.value.assigned_worker,
+          success: true,
+          output,
+          error: "",
+          execution_time_ms: 1n,
+          timestamp: BigInt(this.#clock()),
+        }).toBytes(),
+      );
+    });
+  }
+
+  /** As `forget_request`: of an answered one. */
+  forget(requestId: string, sender: string): void {
+    const id = this.requestFieldId(requestId);
+    if (this.chain.latest(id) === undefined) return;
+    this.chain.execute(sender, (tx) => tx.remove(id));
   }
 
   /** Emits the first implementation's K8sAPIRequest. */
