@@ -104,10 +104,10 @@ Deno.test("kubectl says what it hears of unknown fields, and strictly refuses th
   await using api = await testApi();
   await using kubectl = await openKubectl(api);
   const [, deployment = ""] = MANIFEST("nginx:1").split("---\n");
-  const odd = deployment.replace("replicas: 2", "replicas: 2\n  foo: 1");
+  const odd = deployment.replace("replicas: 2", "replicas: 2\n  foé: 1");
   assertMatch(
     await kubectl.refused("create -f -", odd),
-    /Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec\.foo"/,
+    /Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec\.foé"/,
   );
   const child = kubectl.command(["apply", "--validate=warn", "-f", "-"], "piped").spawn();
   const writer = child.stdin.getWriter();
@@ -116,10 +116,10 @@ Deno.test("kubectl says what it hears of unknown fields, and strictly refuses th
   const { code, stderr } = await child.output();
   assertEquals([code, new TextDecoder().decode(stderr).trim()], [
     0,
-    'Warning: unknown field "spec.foo"',
+    'Warning: unknown field "spec.foé"',
   ]);
   assertMatch(
     await kubectl.refused("apply --server-side -f -", odd),
-    /\.spec\.foo: field not declared in schema/,
+    /\.spec\.foé: field not declared in schema/,
   );
 });

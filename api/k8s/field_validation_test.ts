@@ -314,9 +314,7 @@ Deno.test("warningHeaders() quotes, bounds and dedupes as the API server does (p
     '299 - "unknown field \\"a\\""',
     '299 - "b\\\\c"',
   ]);
-  // Bytes of UTF-8, one character each.
-  const [accent] = warningHeaders(["naïve"]);
-  assertEquals(new Headers({ Warning: accent ?? "" }).get("Warning"), '299 - "na\u00c3\u00afve"');
+  assertEquals(warningHeaders(["naïve"]), ['299 - "=?utf-8?b?bmHDr3Zl?="']);
   const many = warningHeaders(Array.from({ length: 50 }, (_, i) => `${i} ${"x".repeat(1000)}`));
   assertEquals([many.length, many[0]?.length], [16, 256 + '299 - ""'.length]);
   fc.assert(fc.property(fc.array(fc.string({ unit: "binary" })), (texts) => {

@@ -9,7 +9,6 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 
 /**
  * Values of `Warning` headers, in order and each once: `299 - "text"`. Texts that no header can carry are left out.
- * Each character is one byte of UTF-8, so that it can be set as a header.
  */
 export function warningHeaders(given: Iterable<string>): readonly string[] {
   const texts = [...new Set(given)]
@@ -22,9 +21,17 @@ export function warningHeaders(given: Iterable<string>): readonly string[] {
     if (written >= MAX_TOTAL) break;
     const shown = isTooMuch ? text.slice(0, MAX_ITEM) : text;
     written += shown.length;
-    const quoted = shown.join("").replace(/[\\"]/g, "\\$&");
-    const bytes = new TextEncoder().encode(`299 - "${quoted}"`);
-    out.push(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+    out.push(`299 - "${quoted(shown.join(""))}"`);
   }
   return out;
+}
+
+/**
+ * ASCII as a quoted string, anything else as an encoded word of RFC 2047, which client-go reads: bytes
+ * of UTF-8 in headers, which the API server sends, do not get through every listener.
+ */
+function quoted(text: string): string {
+  return /^[\x20-\x7e]*$/.test(text)
+    ? text.replace(/[\\"]/g, "\\$&")
+    : `=?utf-8?b?${new TextEncoder().encode(text).toBase64()}?=`;
 }
