@@ -306,7 +306,7 @@ Deno.test("a body of nothing but duplicates and unknown fields gets a bounded an
   assert(JSON.stringify(strict.body).length < 10_000);
   const long = await ask(api, "POST", maps, wide);
   assertEquals(long.code, 201);
-  assert(long.warnings.every((text) => text.length <= 1100));
+  assert(long.warnings.every((text) => text.length <= 1500));
 });
 
 Deno.test("warningHeaders() quotes, bounds and dedupes as the API server does (property)", () => {
