@@ -163,7 +163,9 @@ async function withinTime(answer: Promise<Response>, ended: AbortController): Pr
     }
     throw new StatusError("ServiceUnavailable", "the kube-apiserver cannot be reached", {
       cause,
-      headers: { "Retry-After": "5" },
+      // client-go asks again ten times, that long apart: kubectl outlives a restart behind, and says soon
+      // enough that nobody is there.
+      headers: { "Retry-After": "1" },
     });
   } finally {
     clearTimeout(timer);
