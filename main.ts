@@ -132,35 +132,9 @@ async function beginMeasuring(
   return { measuring };
 }
 
-/** Dispatches a Worker that re-entered the bundle. */
-export async function runWorker(name: string): Promise<void> {
-  switch (name) {
-    case "nautilus-sqlite-log":
-      (await import("./store/logs/sqlite_worker.ts")).runSqliteWorker();
-      return;
-    case "nautilus-device":
-      (await import("./backends/ffi/device_worker.ts")).runDeviceWorker(self);
-      return;
-    case "nautilus-sgx":
-      (await import("./backends/ffi/sgx_worker.ts")).runSgxWorker(self);
-      return;
-    case "nautilus-plugin":
-      (await import("./backends/ffi/plugin_worker.ts")).runPluginWorker(self);
-      return;
-    case "nautilus-teec":
-      (await import("./backends/ffi/teec_worker.ts")).runTeecWorker(self);
-      return;
-    case "nautilus-node-keys":
-      (await import("./api/node_key_worker.ts")).runNodeKeyWorker(self);
-      return;
-    default:
-      throw new Error(`no worker is called "${name}"`);
-  }
-}
-
 if (import.meta.main) {
   if ("DedicatedWorkerGlobalScope" in globalThis) {
-    await runWorker(self.name);
+    await (await import("./threads.ts")).runThread(self.name);
   } else {
     const env = Deno.env.toObject();
     Deno.exit(

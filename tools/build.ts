@@ -11,6 +11,8 @@ import { makeBuiltinsLazy } from "./lazy_builtins.ts";
 import { packOneFile, programScript } from "./one_file.ts";
 
 const ROOT = new URL("../", import.meta.url);
+/** What the Workers of form (b) run. */
+const THREAD_ENTRY = new URL("thread_main.ts", ROOT).pathname;
 const LAUNCHER_SOURCES = ["launcher.c", "elf_map.c", "environment.c"];
 /** How V8 is started: garbage of at most half of what is in use, for little more time (README.md). */
 const V8_FLAGS = "--heap-growing-percent=50,--max-semi-space-size=8";
@@ -123,11 +125,19 @@ async function compile(bundle: string, made: string): Promise<void> {
 async function link(bundle: string, made: string): Promise<void> {
   const launcher = await compileLauncher(`${made}.launcher`);
   const runtime = await Deno.readFile(Deno.execPath());
-  const program = new TextEncoder().encode(programScript(await Deno.readTextFile(bundle)));
+  const program = await scriptOf(bundle);
   const codeCache = await makeCodeCache(program, `${made}.script`);
-  const file = packOneFile({ launcher, runtime, program, codeCache });
+  const threads = `${made}.threads.js`;
+  await makeBundle(THREAD_ENTRY, threads);
+  const threadProgram = await scriptOf(threads);
+  await Deno.remove(threads);
+  const file = packOneFile({ launcher, runtime, program, codeCache, threadProgram });
   await Deno.writeFile(made, file, { mode: 0o755 });
   await Deno.chmod(made, 0o755);
+}
+
+async function scriptOf(bundle: string): Promise<Uint8Array<ArrayBuffer>> {
+  return new TextEncoder().encode(programScript(await Deno.readTextFile(bundle)));
 }
 
 /** In a process of its own, whose V8 is set up as the built file's is. */

@@ -2,10 +2,10 @@
  * The one file of form (b), its parts told apart by a footer.
  *
  *   [launcher ELF][zeroes to 64 KiB][runtime ELF][zeroes to 4 KiB]
- *   [program][code cache][loader][footer, 80 bytes]
+ *   [program][code cache][thread program][loader][footer, 96 bytes]
  *
- * Footer: 16 bytes of magic, then offset and size of runtime, program, code cache and loader, each a u64,
- * little endian. launcher/launcher.c reads the same layout; the loader is the ES module that it starts.
+ * Footer: 16 bytes of magic, then offset and size of runtime, program, code cache, thread program and
+ * loader, each a u64, little endian. launcher/launcher.c reads the same layout; the loader is the ES module that it starts.
  */
 
 /** Where a part lies, in bytes from the start of the file. */
@@ -18,6 +18,7 @@ export interface Layout {
   readonly runtime: Extent;
   readonly program: Extent;
   readonly codeCache: Extent;
+  readonly threadProgram: Extent;
   readonly loader: Extent;
 }
 
@@ -28,10 +29,12 @@ export interface Parts {
   readonly program: Uint8Array;
   /** V8's code cache of the program (code_cache.ts). */
   readonly codeCache: Uint8Array;
+  /** What its Workers run instead, as a script; small, and so without a code cache. */
+  readonly threadProgram: Uint8Array;
 }
 
 const MAGIC = "nautilus-tee-b1\n";
-const FOOTER_SIZE = 80;
+const FOOTER_SIZE = 96;
 /** The largest page size of the machines we know: the runtime is mapped from where it lies. */
 const RUNTIME_ALIGNMENT = 65_536;
 const PROGRAM_ALIGNMENT = 4096;
@@ -47,18 +50,23 @@ export function packOneFile(parts: Parts): Uint8Array<ArrayBuffer> {
     size: parts.program.length,
   };
   const codeCache = { offset: program.offset + program.size, size: parts.codeCache.length };
-  const loaderBytes = new TextEncoder().encode(loaderModule(program, codeCache));
-  const loader = { offset: codeCache.offset + codeCache.size, size: loaderBytes.length };
+  const threadProgram = {
+    offset: codeCache.offset + codeCache.size,
+    size: parts.threadProgram.length,
+  };
+  const loaderBytes = new TextEncoder().encode(loaderModule(program, codeCache, threadProgram));
+  const loader = { offset: threadProgram.offset + threadProgram.size, size: loaderBytes.length };
   const footer = loader.offset + loader.size;
   const file = new Uint8Array(footer + FOOTER_SIZE);
   file.set(parts.launcher);
   file.set(parts.runtime, runtime.offset);
   file.set(parts.program, program.offset);
   file.set(parts.codeCache, codeCache.offset);
+  file.set(parts.threadProgram, threadProgram.offset);
   file.set(loaderBytes, loader.offset);
   new TextEncoder().encodeInto(MAGIC, file.subarray(footer));
   const view = new DataView(file.buffer, footer + MAGIC.length);
-  [runtime, program, codeCache, loader].forEach(({ offset, size }, i) => {
+  [runtime, program, codeCache, threadProgram, loader].forEach(({ offset, size }, i) => {
     view.setBigUint64(i * 16, BigInt(offset), true);
     view.setBigUint64(i * 16 + 8, BigInt(size), true);
   });
@@ -80,12 +88,14 @@ export function readLayout(file: Uint8Array): Layout | undefined {
     runtime: extent(0),
     program: extent(1),
     codeCache: extent(2),
-    loader: extent(3),
+    threadProgram: extent(3),
+    loader: extent(4),
   };
   const end = ({ offset, size }: Extent) => offset + size;
   const fits = end(layout.runtime) <= layout.program.offset &&
     end(layout.program) === layout.codeCache.offset &&
-    end(layout.codeCache) === layout.loader.offset && end(layout.loader) === footer;
+    end(layout.codeCache) === layout.threadProgram.offset &&
+    end(layout.threadProgram) === layout.loader.offset && end(layout.loader) === footer;
   return fits ? layout : undefined;
 }
 
@@ -106,25 +116,38 @@ export function programScript(bundle: string): string {
   return `(async function (__importMeta) {"use strict";${body}\n})\n`;
 }
 
-/** The module that the runtime is started with, in the main thread and in each Worker. */
-function loaderModule(program: Extent, codeCache: Extent): string {
-  return `const file = Deno.openSync("/proc/self/exe");
-function part(offset, size) {
-  const bytes = new Uint8Array(size);
-  file.seekSync(offset, Deno.SeekMode.Start);
-  for (let at = 0; at < size;) {
-    const count = file.readSync(bytes.subarray(at));
-    if (count === null) throw new Error("the program file is cut short");
-    at += count;
+/**
+ * The module that the runtime is started with, in the main thread and in each Worker. What was read to
+ * make the script is left behind with `load`: this module's own variables live as long as the program.
+ */
+function loaderModule(program: Extent, codeCache: Extent, threadProgram: Extent): string {
+  return `function load() {
+  const file = Deno.openSync("/proc/self/exe");
+  const part = (offset, size) => {
+    const bytes = new Uint8Array(size);
+    file.seekSync(offset, Deno.SeekMode.Start);
+    for (let at = 0; at < size;) {
+      const count = file.readSync(bytes.subarray(at));
+      if (count === null) throw new Error("the program file is cut short");
+      at += count;
+    }
+    return bytes;
+  };
+  const { Script } = process.getBuiltinModule("node:vm");
+  const script = (bytes, cachedData) =>
+    new Script(new TextDecoder().decode(bytes), { filename: "nautilus.js", cachedData });
+  try {
+    return "DedicatedWorkerGlobalScope" in globalThis
+      ? script(part(${threadProgram.offset}, ${threadProgram.size}))
+      : script(
+        part(${program.offset}, ${program.size}),
+        part(${codeCache.offset}, ${codeCache.size}),
+      );
+  } finally {
+    file.close();
   }
-  return bytes;
 }
-const source = new TextDecoder().decode(part(${program.offset}, ${program.size}));
-const cachedData = part(${codeCache.offset}, ${codeCache.size});
-file.close();
-const { Script } = process.getBuiltinModule("node:vm");
-const script = new Script(source, { filename: "nautilus.js", cachedData });
-await script.runInThisContext()({ url: import.meta.url, main: import.meta.main });
+await load().runInThisContext()({ url: import.meta.url, main: import.meta.main });
 `;
 }
 

@@ -12,8 +12,9 @@ Deno.test("packOneFile() and readLayout() give every part back at a mappable off
       bytes(9000),
       bytes(9000),
       bytes(99),
-      (launcher, runtime, program, codeCache) => {
-        const file = packOneFile({ launcher, runtime, program, codeCache });
+      bytes(999),
+      (launcher, runtime, program, codeCache, threadProgram) => {
+        const file = packOneFile({ launcher, runtime, program, codeCache, threadProgram });
         const layout = readLayout(file);
         if (layout === undefined) throw new Error("no layout");
         const part = ({ offset, size }: { readonly offset: number; readonly size: number }) =>
@@ -22,6 +23,7 @@ Deno.test("packOneFile() and readLayout() give every part back at a mappable off
         assertEquals(part(layout.runtime), new Uint8Array(runtime));
         assertEquals(part(layout.program), new Uint8Array(program));
         assertEquals(part(layout.codeCache), new Uint8Array(codeCache));
+        assertEquals(part(layout.threadProgram), new Uint8Array(threadProgram));
         assertEquals(layout.runtime.offset % 65_536, 0);
       },
     ),
@@ -31,7 +33,13 @@ Deno.test("packOneFile() and readLayout() give every part back at a mappable off
 
 Deno.test("readLayout() refuses a file that was cut, grew or is of another form", () => {
   const part = new Uint8Array(100).fill(1);
-  const file = packOneFile({ launcher: part, runtime: part, program: part, codeCache: part });
+  const file = packOneFile({
+    launcher: part,
+    runtime: part,
+    program: part,
+    codeCache: part,
+    threadProgram: part,
+  });
   assertEquals(readLayout(file.subarray(0, file.length - 1)), undefined);
   assertEquals(readLayout(new Uint8Array([...file, 0])), undefined);
   assertEquals(readLayout(file.subarray(1)), undefined);

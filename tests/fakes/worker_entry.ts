@@ -1,4 +1,4 @@
-/** What main.ts does for Workers, for tests: one file that dispatches on the Worker's name. */
+/** What threads.ts does for Workers, for tests: one file that dispatches on the Worker's name. */
 import { DEVICE_WORKER, runDeviceWorker } from "../../backends/ffi/device_worker.ts";
 import { PLUGIN_WORKER, runPluginWorker } from "../../backends/ffi/plugin_worker.ts";
 import { runTeecWorker, TEEC_WORKER } from "../../backends/ffi/teec_worker.ts";

@@ -10,6 +10,8 @@ const BUILT = new URL("dist/test/nautilus", ROOT);
 /** What goes into the built file. */
 const SOURCES = [
   "main.ts",
+  "threads.ts",
+  "thread_main.ts",
   "config.ts",
   "config_settings.ts",
   "config_values.ts",
@@ -17,6 +19,7 @@ const SOURCES = [
   "deno.json",
   "deno.lock",
   "tools/build.ts",
+  "tools/one_file.ts",
 ];
 const SOURCE_FOLDERS = ["api/", "backends/", "cli/", "std/", "store/", "sui/", "tools/launcher/"];
 const READY_TIMEOUT_MS = 30_000;

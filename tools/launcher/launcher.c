@@ -2,7 +2,7 @@
  * nautilus, form (b): this launcher, the official Deno and the bundled program in one file.
  *
  *   [launcher ELF][pad to 64 KiB][Deno ELF, unchanged][pad to 4 KiB]
- *   [program][code cache][loader][footer, 80 bytes]
+ *   [program][code cache][thread program][loader][footer, 96 bytes]
  *
  * The launcher maps Deno's segments straight from this file, as execve would, and jumps into its
  * dynamic loader: nothing is copied or written, the page cache is shared between starts, and
@@ -60,7 +60,8 @@ struct footer {
   char magic[16];
   /* In bytes, little endian. */
   uint64_t runtime_offset, runtime_size, program_offset, program_size;
-  uint64_t code_cache_offset, code_cache_size, loader_offset, loader_size;
+  uint64_t code_cache_offset, code_cache_size, thread_program_offset, thread_program_size;
+  uint64_t loader_offset, loader_size;
 };
 
 /* gcc may call these for copies and initializers even in freestanding code. */

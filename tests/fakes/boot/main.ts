@@ -10,7 +10,8 @@ import { createEvidenceVerifier, vendorRoots } from "../../../backends/verificat
 import { appraiseSelf } from "../../../cli/node/self_appraisal.ts";
 import type { HardwareWorld } from "../../../cli/node/tee.ts";
 import { systemRandom } from "../../../cli/random.ts";
-import { main, runWorker } from "../../../main.ts";
+import { main } from "../../../main.ts";
+import { runThread } from "../../../threads.ts";
 import { appraiseSample } from "../plugin/evidence.ts";
 import { readWorld, type World } from "./world.ts";
 
@@ -51,7 +52,7 @@ function hardware({ root, arch, configs, roots }: World): HardwareWorld {
 }
 
 if ("DedicatedWorkerGlobalScope" in globalThis) {
-  await runWorker(self.name);
+  await runThread(self.name);
 } else {
   const [path = "", ...args] = Deno.args;
   const write = (stream: typeof Deno.stdout, text: string): void => {
