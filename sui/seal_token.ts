@@ -80,6 +80,8 @@ interface Flight {
   decision: Promise<TokenDecision>;
   /** Set when the token was invalidated while the question was on its way. */
   stale: boolean;
+  /** Whether one who waits would also have taken a remembered answer: then this one is remembered. */
+  isKept: boolean;
 }
 
 /** A yes, kept as the promise that callers get, so that answering again allocates nothing. */
@@ -152,7 +154,7 @@ class ChainValidator implements SealTokenValidator {
     options?: { readonly fresh?: boolean },
   ): Promise<TokenDecision> {
     if (options?.fresh === true) {
-      return isCanonicalAddress(tokenId) ? this.#ask(tokenId, nodeId) : MALFORMED;
+      return isCanonicalAddress(tokenId) ? this.#ask(tokenId, nodeId, false) : MALFORMED;
     }
     const nowMs = this.#clock();
     const admitted = this.#admitted.get(tokenId, nowMs);
@@ -168,7 +170,7 @@ class ChainValidator implements SealTokenValidator {
     }
     if (!isCanonicalAddress(tokenId)) return MALFORMED;
     this.#misses++;
-    return this.#ask(tokenId, nodeId);
+    return this.#ask(tokenId, nodeId, true);
   }
 
   invalidate(tokenId: string, atCheckpoint?: bigint): void {
@@ -201,7 +203,7 @@ class ChainValidator implements SealTokenValidator {
   }
 
   /** One question per token at a time; everyone who wants to know waits for the same answer. */
-  async #ask(tokenId: string, nodeId: string): Promise<TokenDecision> {
+  async #ask(tokenId: string, nodeId: string, isKept: boolean): Promise<TokenDecision> {
     for (let attempt = 0; attempt < 3; attempt++) {
       let flight = this.#flights.get(tokenId);
       if (flight === undefined) {
@@ -210,10 +212,11 @@ class ChainValidator implements SealTokenValidator {
             hint: "the Sui endpoint is slower than what is asked of it",
           });
         }
-        flight = { decision: BEARER_NOT_ALLOWED, stale: false };
+        flight = { decision: BEARER_NOT_ALLOWED, stale: false, isKept };
         this.#flights.set(tokenId, flight);
         flight.decision = this.#look(tokenId, flight);
       }
+      flight.isKept ||= isKept;
       try {
         const decision = await flight.decision;
         if (flight.stale) continue; // revoked meanwhile: ask again
@@ -238,7 +241,11 @@ class ChainValidator implements SealTokenValidator {
     } finally {
       clearTimeout(timeout);
     }
-    if (!flight.stale) this.#keep(tokenId, decision, startedMs);
+    if (flight.stale) return decision;
+    // An answer that nobody remembers still ends what was remembered before it.
+    this.#admitted.delete(tokenId);
+    this.#refused.delete(tokenId);
+    if (flight.isKept) this.#keep(tokenId, decision, startedMs);
     return decision;
   }
 

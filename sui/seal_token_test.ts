@@ -248,6 +248,32 @@ Deno.test("validate() limits how many lookups wait", async () => {
   assertEquals((await Promise.all(waiting)).map(code), ["valid", "valid", "valid"]);
 });
 
+Deno.test("check() remembers nothing for who wants it fresh, and forgets what it knew before", async () => {
+  const { validator, gateway, ledger, token } = world();
+  const { tokenId } = token();
+  const fresh = () => validator.check(tokenId, "node-a", { fresh: true });
+  assertEquals(code(await fresh()), "valid");
+  assertEquals(validator.stats().cached, 0);
+  assertEquals(code(await validator.check(tokenId, "node-a")), "valid");
+  assertEquals(validator.stats().cached, 1);
+  gateway.setEntry(tokenId, { revoked: true });
+  assertEquals(code(await fresh()), "revoked");
+  assertEquals(validator.stats().cached, 0);
+  assertEquals(code(await validator.check(tokenId, "node-a")), "revoked");
+
+  // One question for both: the answer is remembered for the one who may take a remembered one.
+  const second = token({ nodeId: "node-b" }).tokenId;
+  const gate = Promise.withResolvers<void>();
+  ledger.before = () => gate.promise;
+  const both = [
+    validator.check(second, "node-b", { fresh: true }),
+    validator.check(second, "node-b"),
+  ];
+  gate.resolve();
+  assertEquals((await Promise.all(both)).map(code), ["valid", "valid"]);
+  assertEquals(validator.stats().cached, 1);
+});
+
 Deno.test("invalidate() makes the next check read the chain, and outruns one on its way", async () => {
   const { validator, gateway, ledger, chain, token } = world();
   const { tokenId } = token();
