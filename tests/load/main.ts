@@ -16,11 +16,13 @@ import { hasWrk, NO_WRK } from "./wrk.ts";
 
 const SCENARIOS: readonly Scenario[] = [http, lists, watches, flood, workers];
 
-const USAGE = `Usage: deno task load [--short] [--filter TEXT] [--binary PATH] [--json FILE]
+const USAGE =
+  `Usage: deno task load [--short] [--filter TEXT] [--binary PATH] [--periods N] [--json FILE]
 
   --short        show that everything runs: 1 s each, 400 workers
   --filter TEXT  ${SCENARIOS.map(({ name }) => name).join(", ")}: those whose name has TEXT
   --binary PATH  a built master (default: from the sources)
+  --periods N    of 30 s in which all workers beat (default: 2; 20 show what history comes to)
   --json FILE    the figures as JSON
 `;
 
@@ -29,6 +31,7 @@ const Flags = v.object({
   help: v.boolean(),
   filter: v.optional(v.string()),
   binary: v.optional(v.string()),
+  periods: v.optional(v.pipe(v.string(), v.regex(/^[1-9][0-9]{0,2}$/), v.transform(Number)), "2"),
   json: v.optional(v.string()),
 });
 
@@ -41,7 +44,7 @@ async function main(): Promise<void> {
     Flags,
     parseArgs(Deno.args, {
       boolean: ["short", "help"],
-      string: ["filter", "binary", "json"],
+      string: ["filter", "binary", "periods", "json"],
     }),
   );
   if (flags.help) return print(USAGE);
@@ -58,6 +61,7 @@ async function main(): Promise<void> {
     hasWrk: await hasWrk(),
     seconds: flags.short ? 1 : 5,
     workers: flags.short ? 400 : 10_000,
+    periods: flags.periods,
     directory,
     say: (text) => print(`  ${text} …`),
   };

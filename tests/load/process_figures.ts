@@ -27,3 +27,32 @@ export function processFigures(pid: number): ProcessFigures {
 export function cpuPercent(before: ProcessFigures, after: ProcessFigures): number {
   return (after.cpuMs - before.cpuMs) / (after.atMs - before.atMs) * 100;
 }
+
+/** How much it held at most since it was watched, asked ten times a second. */
+export interface MemoryWatch extends Disposable {
+  /** Since the last call, or since it began. */
+  highestMB(): number;
+}
+
+/** @throws {Deno.errors.NotFound} for a process that is not there */
+export function watchMemory(pid: number): MemoryWatch {
+  let highest = processFigures(pid).residentMB;
+  const look = () => {
+    try {
+      highest = Math.max(highest, processFigures(pid).residentMB);
+    } catch (error) {
+      // It has ended: what was seen stands.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  };
+  const timer = setInterval(look, 100);
+  return {
+    highestMB() {
+      look();
+      const seen = highest;
+      highest = 0;
+      return seen;
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  };
+}

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { LoadClient, loopbackAddress } from "./client.ts";
-import { cpuPercent, processFigures } from "./process_figures.ts";
+import { cpuPercent, processFigures, watchMemory } from "./process_figures.ts";
 import { request } from "./prepared.ts";
 import { formatRows, quantile } from "./report.ts";
 
@@ -29,6 +29,14 @@ Deno.test("processFigures() reads this process", () => {
     cpuPercent({ cpuMs: 100, atMs: 0, residentMB: 1 }, { ...before, cpuMs: 600, atMs: 1_000 }),
     50,
   );
+});
+
+Deno.test("watchMemory() tells the most there was, each time since the last", () => {
+  using memory = watchMemory(Deno.pid);
+  const block = new Uint8Array(64 << 20).fill(1);
+  const high = memory.highestMB();
+  assert(high >= 64, `${high} MB with ${block.length} bytes written`);
+  assert(memory.highestMB() > 10);
 });
 
 Deno.test("loopbackAddress() gives addresses of 127.0.0.0/8, all different", () => {

@@ -14,6 +14,8 @@ export interface LoadContext {
   readonly seconds: number;
   /** Workers of the large population. */
   readonly workers: number;
+  /** In which all of them beat once. */
+  readonly periods: number;
   /** For files; removed at the end. */
   readonly directory: string;
   say(text: string): void;
