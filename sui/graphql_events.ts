@@ -43,11 +43,19 @@ interface Start {
   readonly cursor: EventCursor | undefined;
 }
 
+/** An event that was met, and how to come back to it. */
+interface Met {
+  readonly id: string;
+  readonly checkpoint: bigint;
+  /** The server's cursor of what came before it. */
+  readonly before: string | undefined;
+}
+
 /** One reader per endpoint. */
 export class GraphqlEvents {
   readonly #endpoint: string;
-  /** Of the events of the last page: the server's cursor of what came before each. */
-  #before: ReadonlyMap<string, string> = new Map();
+  /** Events of the last page, and before them those of the checkpoint that it began in. */
+  #trail: readonly Met[] = [];
 
   /** @param endpoint host and port, for messages */
   constructor(endpoint: string) {
@@ -65,8 +73,8 @@ export class GraphqlEvents {
     limit: number,
   ): Promise<EventPage> {
     const start = this.#start(after);
-    const hint = start.behind === undefined ? undefined : this.#before.get(start.behind);
-    const page = (hint === undefined ? undefined : await this.#read(ask, start, limit, hint)) ??
+    const way = this.#way(start);
+    const page = (way === undefined ? undefined : await this.#read(ask, start, limit, way)) ??
       await this.#read(ask, start, limit, undefined);
     if (page !== undefined) return page;
     throw new LedgerProtocolError(
@@ -98,18 +106,27 @@ export class GraphqlEvents {
     return { from: checkpoint, seen: checkpoint, behind: identity(event), cursor: after };
   }
 
+  /** How to come straight to the event that `start` names, if it was met on the last page. */
+  #way({ behind, seen }: Start): Way | undefined {
+    const at = behind === undefined ? -1 : this.#trail.findLastIndex(({ id }) => id === behind);
+    const before = this.#trail[at]?.before;
+    if (before === undefined) return undefined;
+    const known = this.#trail.slice(0, at).filter(({ checkpoint }) => checkpoint === seen);
+    return { before, known };
+  }
+
   /**
-   * What follows `start`, read from `hint` on if given, else from the beginning of the checkpoint.
+   * What follows `start`, read by the `way` if given, else from the beginning of the checkpoint.
    * `undefined` where the event that `start` names is not where it must be.
    */
   async #read(
     ask: AskEvents,
     start: Start,
     limit: number,
-    hint: string | undefined,
+    way: Way | undefined,
   ): Promise<EventPage | undefined> {
-    const page = new Sequence(start, hint);
-    let after = hint;
+    const page = new Sequence(start, way);
+    let after = way?.before;
     let pageSize = PAGE_SIZE;
     // From here on nothing may have been forgotten.
     let floor = start.from;
@@ -173,32 +190,42 @@ export class GraphqlEvents {
   }
 
   #keep(page: Sequence, result: EventPage): EventPage {
-    if (page.events.length > 0) this.#before = page.before;
+    if (page.events.length > 0) this.#trail = page.trail;
     return result;
   }
+}
+
+/** A shorter way to an event than from the beginning of its checkpoint. */
+interface Way {
+  /** The server's cursor behind which the event must come first. */
+  readonly before: string;
+  /** What comes before it in its checkpoint. */
+  readonly known: readonly Met[];
 }
 
 /** Events in the order of the ledger, none twice. */
 class Sequence {
   readonly events: LedgerEvent[] = [];
-  readonly before = new Map<string, string>();
+  readonly trail: Met[];
   /** Whether the event that the cursor names was met. */
   passed: boolean;
   /** Highest checkpoint known to have been looked into. */
   reached: bigint;
   readonly #start: Start;
   readonly #atOnce: boolean;
-  readonly #taken = new Set<string>();
-  readonly #transactions = new Set<string>();
+  readonly #met: Set<string>;
+  readonly #transactions: Set<string>;
   #previous: ServedEvent | undefined;
   /** The server's cursor of what came last. */
   #serverCursor: string | undefined;
 
-  /** @param hint the server's cursor from which on the named event must come first */
-  constructor(start: Start, hint: string | undefined) {
+  constructor(start: Start, way: Way | undefined) {
     this.#start = start;
-    this.#atOnce = hint !== undefined;
-    this.#serverCursor = hint;
+    this.#atOnce = way !== undefined;
+    this.#serverCursor = way?.before;
+    this.trail = [...way?.known ?? []];
+    this.#met = new Set(this.trail.map(({ id }) => id));
+    this.#transactions = new Set(this.trail.map(({ id }) => id.slice(0, id.indexOf("/"))));
     this.passed = start.behind === undefined;
     this.reached = start.seen;
   }
@@ -210,23 +237,24 @@ class Sequence {
    */
   take(event: ServedEvent): boolean {
     const { serverCursor, ...rest } = event;
-    const id = identity(event);
+    const { checkpoint, transactionDigest, eventIndex } = event;
     const { from, behind, seen } = this.#start;
+    const id = identity(event);
     const before = this.#serverCursor;
     this.#serverCursor = serverCursor;
+    const named = id === behind && checkpoint === seen;
+    if (!this.passed && !named && (this.#atOnce || checkpoint > seen)) return false;
+    // Sent before, or twice in this answer: an event has one place in the ledger.
+    if (this.#met.has(id) || (from !== undefined && checkpoint < from)) return true;
+    this.#assertFollows(event, id);
+    this.#previous = event;
+    this.#met.add(id);
+    this.#transactions.add(transactionDigest);
+    this.trail.push({ id, checkpoint, before });
     if (!this.passed) {
-      if (id !== behind || event.checkpoint !== seen) {
-        return !this.#atOnce && event.checkpoint <= seen;
-      }
-      this.passed = true;
-      this.#remember(event, id, before);
+      this.passed = named;
       return true;
     }
-    // Sent before, or twice in this answer: an event has one place in the ledger.
-    if (this.#taken.has(id) || (from !== undefined && event.checkpoint < from)) return true;
-    this.#assertFollows(event, id);
-    this.#remember(event, id, before);
-    const { checkpoint, transactionDigest, eventIndex } = event;
     const cursor = encodeCursor({
       checkpoint,
       event: { transactionIndex: undefined, eventIndex, transactionDigest },
@@ -264,18 +292,12 @@ class Sequence {
 
   #assertFollows(event: ServedEvent, id: string): void {
     const previous = this.#previous;
+    // The first one may be of a transaction that was begun before.
     if (previous === undefined) return;
     const follows = event.transactionDigest === previous.transactionDigest
       ? event.checkpoint === previous.checkpoint && event.eventIndex > previous.eventIndex
       : event.checkpoint >= previous.checkpoint && !this.#transactions.has(event.transactionDigest);
     if (!follows) throw new LedgerProtocolError(`events: event ${id} is out of order`);
-  }
-
-  #remember(event: ServedEvent, id: string, before: string | undefined): void {
-    this.#previous = event;
-    this.#taken.add(id);
-    this.#transactions.add(event.transactionDigest);
-    if (before !== undefined) this.before.set(id, before);
   }
 }
 

@@ -352,7 +352,7 @@ function listEvents(
   const tip = servedCheckpoint(chain, faults);
   const endCheckpoint = request.endCheckpoint ?? tip + 1n;
   const startCheckpoint = request.startCheckpoint ?? 0n;
-  if (endCheckpoint < startCheckpoint) {
+  if (request.endCheckpoint !== undefined && endCheckpoint < startCheckpoint) {
     throw new GrpcStatus(INVALID_ARGUMENT, "end_checkpoint must not be below start_checkpoint");
   }
   // An explicit start below what is retained is refused; an open one begins where data begins.
