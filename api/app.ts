@@ -15,6 +15,7 @@ import { ApiProblem } from "./problem.ts";
 import { accessReviewRoutes } from "./routes/access_review.ts";
 import { admissionRoutes } from "./routes/admission.ts";
 import { adminKeyRoutes } from "./routes/admin_keys.ts";
+import { adminSignerRoutes } from "./routes/admin_signer.ts";
 import { adminRoutes } from "./routes/admin.ts";
 import { attestationRoutes } from "./routes/attestation.ts";
 import { backupRoutes } from "./routes/backup.ts";
@@ -63,6 +64,7 @@ export function createApp(deps: ApiDeps): App {
   verifyRoutes(app, deps);
   adminRoutes(app, deps);
   adminKeyRoutes(app, deps);
+  adminSignerRoutes(app, deps);
   backupRoutes(app, deps);
   etcdCertificateRoutes(app, {
     authority: deps.etcdAuthority,

@@ -164,9 +164,24 @@ export async function signerSeed(
     success: [{ type: "put", keyspace: "system", key: SIGNER_KEY, value: random(32) }],
     failure: [],
   });
+  const seed = await readSignerSeed(store);
+  if (seed === undefined) throw new StoreError("format", "the signer's seed is not there");
+  return seed;
+}
+
+/** The seed that there is, without making one. */
+export async function readSignerSeed(store: Pick<Store, "range">): Promise<Bytes | undefined> {
   const [kv] = (await store.range("system", { key: SIGNER_KEY })).kvs;
-  if (kv?.value.length !== 32) throw new StoreError("format", "the signer's seed is not 32 bytes");
-  return kv.value;
+  if (kv !== undefined && kv.value.length !== 32) {
+    throw new StoreError("format", "the signer's seed is not 32 bytes");
+  }
+  return kv?.value;
+}
+
+/** How many results wait. */
+export async function countWaiting(store: Pick<Store, "range">): Promise<number> {
+  const range = { ...prefixRange(OUTBOX_PREFIX), countOnly: true };
+  return (await store.range("system", range)).count;
 }
 
 function keyOf(event: EventIdentity): Bytes {

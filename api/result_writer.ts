@@ -51,6 +51,8 @@ export interface WriteBackStatus {
   readonly balanceMist: bigint | undefined;
   /** MIST that a result may cost. */
   readonly gasBudgetMist: bigint | undefined;
+  /** Object id of the MasterCap that is needed. */
+  readonly masterCap: string | undefined;
 }
 
 export const NO_WRITE_BACK: WriteBackStatus = Object.freeze({
@@ -64,6 +66,7 @@ export const NO_WRITE_BACK: WriteBackStatus = Object.freeze({
   failures: 0,
   balanceMist: undefined,
   gasBudgetMist: undefined,
+  masterCap: undefined,
 });
 
 export interface ResultWriter {
@@ -76,6 +79,8 @@ export interface ResultWriter {
 
 /** Failures on chain, each paid for, after which a result is given up. */
 const MAX_FAILURES = 5;
+/** Between looks at cap and purse while nothing waits. */
+const CHECK_INTERVAL_MS = 60_000;
 const MAX_AGE_MS = 7 * 24 * 3_600_000;
 
 export function createResultWriter(options: ResultWriterOptions): ResultWriter {
@@ -93,6 +98,10 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
     failures: 0,
     balanceMist: undefined,
     gasBudgetMist: signer.gasBudgetMist,
+    masterCap: signer.masterCapId,
+  };
+  const seen = (balanceMist: bigint) => {
+    status = { ...status, balanceMist };
   };
   let wake = new AbortController();
 
@@ -136,9 +145,7 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
     let { signed } = entry;
     if (signed === undefined) {
       if (await isSettled(entry, signal)) return;
-      signed = await signer.sign(entry.result, signal, (balanceMist) => {
-        status = { ...status, balanceMist };
-      });
+      signed = await signer.sign(entry.result, signal, seen);
       // Durable before it leaves: the same bytes are the same transaction, however often they are sent.
       await keep(store, entry, signed, entry.failures);
     }
@@ -159,6 +166,7 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
     wake: () => wake.abort(),
     async run(signal) {
       let failures = 0;
+      let checkedAtMs = -Infinity;
       while (!signal.aborted) {
         wake = new AbortController();
         try {
@@ -169,6 +177,11 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
             continue;
           }
           if (entry === undefined) {
+            // An empty purse is told before anybody waits for it.
+            if (Math.abs(clock() - checkedAtMs) >= CHECK_INTERVAL_MS) {
+              await signer.check(signal, seen);
+              checkedAtMs = clock();
+            }
             failures = 0;
             status = { ...status, state: "on", detail: "nothing waits" };
             await sleep(pollIntervalMs, AbortSignal.any([signal, wake.signal]));
@@ -186,7 +199,10 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
             detail: explain(error),
             failures: status.failures + 1,
           };
-          log.warn("a result could not be written back on chain, tried again", {
+          log.warn("results cannot be written back on chain now, tried again: {reason}", {
+            reason: explain(error),
+            signer: signer.address,
+            waiting: status.waiting,
             retry_in_ms: retryInMs,
             error,
           });

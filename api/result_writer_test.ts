@@ -73,13 +73,13 @@ async function world(): Promise<World> {
 let count = 0;
 
 /** Puts a result into the outbox, as the executor does. */
-async function queue(store: Store, requestId: string): Promise<void> {
+async function queue(store: Store, requestId: string, checkpoint = 1n): Promise<void> {
   const delivery = {
     event: { kind: "unknown", type: "x" } as const,
     cursor: "c",
     previousCursor: undefined,
     dedupeKey: `digest${String(++count).padStart(9, "0")}/0`,
-    checkpoint: 1n,
+    checkpoint,
     sender: REQUESTER,
   };
   const result = {
@@ -114,6 +114,7 @@ async function run(
 ): Promise<WriteBackStatus> {
   const stop = new AbortController();
   let seen: WriteBackStatus | undefined;
+  let slept = 0;
   const results: ResultWriter = createResultWriter({
     store,
     signer,
@@ -122,7 +123,10 @@ async function run(
     log: getLogger(["test"]),
     sleep: () => {
       const status = results.status();
-      if (status.state === "failing" ? until === "failure" : status.waiting === 0) {
+      if (++slept > 100) {
+        seen = status;
+        stop.abort(); // it hangs: whatever was expected is compared with this
+      } else if (status.state === "failing" ? until === "failure" : status.waiting === 0) {
         seen = status;
         stop.abort();
       }
@@ -193,8 +197,9 @@ Deno.test("run() says what the signer lacks, and goes on once it has it", async 
   assertStringIncludes(poor.detail, "holds 0 MIST for gas");
   assertStringIncludes(poor.detail, "NAUTILUS_SUI_GAS_BUDGET_MIST");
   assertEquals([poor.balanceMist, poor.gasBudgetMist], [0n, BUDGET]);
-  w.gateway.fund(w.signer.address, BUDGET / 2n);
-  w.gateway.fund(w.signer.address, BUDGET / 2n);
+  // Neither coin would do alone; what is left of both does for one more.
+  w.gateway.fund(w.signer.address, BUDGET * 3n / 4n);
+  w.gateway.fund(w.signer.address, BUDGET * 3n / 4n);
   const others = w.gateway.issueMasterCap("0x" + "11".repeat(32)).capId;
   const foreign = w.gateway.issueMasterCap(w.signer.address, "0x" + "22".repeat(32)).capId;
   for (
@@ -207,6 +212,33 @@ Deno.test("run() says what the signer lacks, and goes on once it has it", async 
   assertEquals(w.recorded(), []);
   await run(store, w.signer, w.writer, "empty");
   assertEquals(w.recorded(), ["a"]);
+});
+
+Deno.test("run() says that cap or gas are missing before any result waits, and how much there is", async () => {
+  await using w = await world();
+  await using store = await openTestStore();
+  const poor = await run(store, w.signer, w.writer, "failure");
+  assertEquals([poor.state, poor.waiting, poor.balanceMist], ["failing", 0, 0n]);
+  assertStringIncludes(poor.detail, `${w.signer.address} holds 0 MIST for gas`);
+  w.gateway.fund(w.signer.address, BUDGET);
+  const others = w.gateway.issueMasterCap("0x" + "11".repeat(32)).capId;
+  const without = await run(store, await w.signerFor(others), w.writer, "failure");
+  assertStringIncludes(without.detail, "not the signer's");
+  assertEquals([without.balanceMist, without.masterCap], [BUDGET, others]);
+  const ready = await run(store, w.signer, w.writer, "empty");
+  assertEquals([ready.state, ready.detail, ready.balanceMist], ["on", "nothing waits", BUDGET]);
+});
+
+Deno.test("run() waits for a node that stands before a request, instead of giving its result up", async () => {
+  await using w = await world();
+  await using store = await openTestStore();
+  w.gateway.fund(w.signer.address, 1_000_000_000n);
+  await queue(store, "a", w.gateway.chain.tip.sequence + 1n);
+  const early = await run(store, w.signer, w.writer, "failure");
+  assertStringIncludes(early.detail, "the node stands at checkpoint");
+  assertEquals([early.waiting, early.givenUp], [1, 0]);
+  schedule(w, "a");
+  assertEquals((await run(store, w.signer, w.writer, "empty")).written, 1);
 });
 
 Deno.test("run() writes exactly once through a crash at every step", async () => {

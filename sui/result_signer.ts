@@ -60,6 +60,14 @@ export interface ResultSigner {
   readonly address: string;
   /** What a result may cost at most. */
   readonly gasBudgetMist: bigint;
+  readonly masterCapId: string;
+  /**
+   * Looks whether a result could be signed now: the MasterCap is there, and gas for one.
+   *
+   * @param seen as of `sign`
+   * @throws as `sign`
+   */
+  check(signal: AbortSignal, seen?: (balanceMist: bigint) => void): Promise<void>;
   /**
    * Whether the chain waits for this result.
    *
@@ -82,6 +90,13 @@ export interface ResultSigner {
     signal: AbortSignal,
     seen?: (balanceMist: bigint) => void,
   ): Promise<SignedTransaction>;
+}
+
+/** Address of the signer that a seed makes, 0x + 64 hex. @throws {TypeError} as createResultSigner */
+export async function signerAddress(seed: Uint8Array): Promise<string> {
+  if (seed.length !== 32) throw new TypeError("seed: expected 32 bytes");
+  const { Ed25519Keypair } = await import("@mysten/sui/keypairs/ed25519");
+  return Ed25519Keypair.fromSecretKey(seed).toSuiAddress();
 }
 
 const CLOCK = { objectId: "0x6", initialSharedVersion: "1", mutable: false } as const;
@@ -150,6 +165,11 @@ export async function createResultSigner(options: ResultSignerOptions): Promise<
   return {
     address,
     gasBudgetMist,
+    masterCapId,
+    async check(signal, seen) {
+      // Both are looked at, so that what the purse holds is known in any case.
+      await Promise.all([gas(signal, seen), cap(signal)]);
+    },
     async state(requestId, since, signal) {
       const name = { type: keyType, bcs: requestKeyBytes(requestId) };
       let field = await ledger.getDynamicField(registryId, name, signal);
@@ -170,8 +190,8 @@ export async function createResultSigner(options: ResultSignerOptions): Promise<
       return decodeStrict(RequestField, field.contents).value.answered ? "answered" : "open";
     },
     async sign(result, signal, seen) {
-      const masterCap = await cap(signal);
-      const [payment, price, initialSharedVersion] = await Promise.all([
+      const [masterCap, payment, price, initialSharedVersion] = await Promise.all([
+        cap(signal),
         gas(signal, seen),
         writer.referenceGasPrice(signal),
         registryVersion(signal),

@@ -14,6 +14,7 @@ export const OWN_API_PATHS = {
   adminKeysRotate: "/api/v1/admin/keys/rotate",
   adminKeysReseal: "/api/v1/admin/keys/reseal",
   adminKeysWithdraw: "/api/v1/admin/keys/withdraw",
+  adminSigner: "/api/v1/admin/signer",
   adminBackup: "/api/v1/admin/backup",
   etcdClientCertificates: "/api/v1/etcd/client-certificates",
   audit: "/api/v1/audit",

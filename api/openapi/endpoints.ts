@@ -122,6 +122,10 @@ export const ENDPOINTS: readonly Endpoint[] = [
     auth: "admin",
     refusals: [401, 403, 429],
   }),
+  get(OWN_API_PATHS.adminSigner, "Who writes results on chain, what it holds and what it lacks.", {
+    auth: "admin",
+    refusals: [401, 403, 429],
+  }),
   post(OWN_API_PATHS.adminKeysRotate, "A new data key; older records are sealed anew under it.", {
     auth: "admin",
     success: [202],
