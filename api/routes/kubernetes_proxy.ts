@@ -12,6 +12,7 @@ import { StatusError } from "../k8s/status.ts";
 import type { KubernetesUpstream } from "../k8s/upstream.ts";
 import { auditedAct } from "../middleware/audit.ts";
 import { requireUser } from "../middleware/authenticate.ts";
+import { upstreamError } from "./kubernetes_proxy_errors.ts";
 import { WatchGate } from "./kubernetes_watch.ts";
 
 /** Until the headers of an answer; what a watch then streams has no end of its own. */
@@ -105,7 +106,7 @@ async function proxy(
       signal: ended.signal,
       ...(body === undefined || body.length === 0 ? {} : { body }),
     });
-    const answer = await withinTime(upstream.fetch(request), ended);
+    const answer = await withinTime(c, upstream.fetch(request), ended);
     return await respond(c, answer, finish, stop);
   } catch (error) {
     finish();
@@ -114,10 +115,13 @@ async function proxy(
 }
 
 function isStream(c: ApiContext): boolean {
-  return ["watch", "follow"].some((name) => {
-    const value = c.req.query(name);
-    return value !== undefined && value !== "0" && value !== "false";
-  }) || /^\/apis?\/.*\/watch(\/|$)/.test(c.req.path);
+  return isOn(c, "watch") || isOn(c, "follow") || /^\/apis?\/.*\/watch(\/|$)/.test(c.req.path);
+}
+
+/** As kube-apiserver reads a boolean parameter. */
+function isOn(c: ApiContext, parameter: string): boolean {
+  const value = c.req.query(parameter);
+  return value !== undefined && value !== "0" && value !== "false";
 }
 
 function untilSessionEnds(user: User, deps: ApiDeps, ended: () => void): () => void {
@@ -142,9 +146,14 @@ function requestHeaders(c: ApiContext, user: User): Headers {
 }
 
 /** @throws {StatusError} 502, 503, 504 */
-async function withinTime(answer: Promise<Response>, ended: AbortController): Promise<Response> {
+async function withinTime(
+  c: ApiContext,
+  answer: Promise<Response>,
+  ended: AbortController,
+): Promise<Response> {
   let isLate = false;
-  const timer = setTimeout(() => {
+  // The log of a silent container has no beginning until it says something.
+  const timer = isOn(c, "follow") ? undefined : setTimeout(() => {
     isLate = true;
     ended.abort();
   }, ANSWER_TIMEOUT_MS);
@@ -154,19 +163,7 @@ async function withinTime(answer: Promise<Response>, ended: AbortController): Pr
     if (isLate) {
       throw new StatusError("Timeout", "the kube-apiserver did not answer in time", { cause });
     }
-    const text = cause instanceof Error ? cause.message : String(cause);
-    if (/certificate|tls|handshake/i.test(text)) {
-      throw new StatusError("InternalError", "the kube-apiserver could not prove who it is", {
-        cause,
-        code: 502,
-      });
-    }
-    throw new StatusError("ServiceUnavailable", "the kube-apiserver cannot be reached", {
-      cause,
-      // client-go asks again ten times, that long apart: kubectl outlives a restart behind, and says soon
-      // enough that nobody is there.
-      headers: { "Retry-After": "1" },
-    });
+    throw upstreamError(cause, c.req.method);
   } finally {
     clearTimeout(timer);
   }

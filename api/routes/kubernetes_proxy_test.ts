@@ -159,14 +159,18 @@ Deno.test("what goes wrong behind is a Status of 502, 503 or 400", async () => {
   const cases: readonly [() => Response, number, string][] = [
     [
       () => {
-        throw new TypeError("error sending request: tcp connect error: Connection refused");
+        throw new TypeError("fetch failed", {
+          cause: new Error("for url: client error (Connect): tcp connect error: refused"),
+        });
       },
       503,
       "ServiceUnavailable",
     ],
     [
       () => {
-        throw new TypeError("invalid peer certificate: UnknownIssuer");
+        throw new TypeError("fetch failed", {
+          cause: new Error("client error (Connect): invalid peer certificate: UnknownIssuer"),
+        });
       },
       502,
       "InternalError",
