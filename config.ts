@@ -60,6 +60,7 @@ export interface Config {
   readonly policies: readonly string[];
   /** A file; what stands in it is sealed. Undefined: no evidence is asked of workers. */
   readonly workerPolicy: string | undefined;
+  readonly workerEvidenceMaxAgeSeconds: number;
   readonly legacyBearerTokens: boolean;
   /** Base64 SPKI of an Ed25519 key; undefined: none was given. */
   readonly adminKey: string | undefined;
@@ -279,6 +280,7 @@ function defaults({ isRoot, env, hostName }: ConfigSources): Config {
     minimumStakeMist: 1_000_000_000n,
     policies: [],
     workerPolicy: undefined,
+    workerEvidenceMaxAgeSeconds: 86_400,
     legacyBearerTokens: false,
     adminKey: undefined,
     grants: [],

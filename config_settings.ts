@@ -223,6 +223,13 @@ export const SETTINGS: readonly Setting<unknown>[] = [
     parse: text,
   },
   {
+    field: "workerEvidenceMaxAgeSeconds",
+    env: "NAUTILUS_WORKER_EVIDENCE_MAX_AGE_SECONDS",
+    help:
+      "how old evidence of a worker's TEE may be before new one is asked (default: 86400; sealed)",
+    parse: integer(300, 31_536_000, "seconds"),
+  },
+  {
     field: "legacyBearerTokens",
     env: "NAUTILUS_LEGACY_BEARER_TOKENS",
     isSwitch: true,

@@ -152,8 +152,8 @@ Deno.test("model: it is not blind: whatever is seen otherwise than it was is not
 
 const BROKEN: readonly [what: string, breakage: Breakage, steps: readonly Step[]][] = [
   ["an appraiser that looks at the policy alone and not at what the evidence is bound to", {
-    appraiser: ({ policyDigest, appraise }) => ({
-      policyDigest,
+    appraiser: ({ appraise, ...rest }) => ({
+      ...rest,
       appraise: async (evidence, _bound) => {
         const data = evidence.data;
         for (let at = 0; at + 64 <= data.length; at++) {

@@ -7,16 +7,22 @@ import { type EvidenceVerifier, measurementOf } from "../backends/verification.t
 import type { Clock } from "./deps.ts";
 import type { WorkerAppraisal, WorkerAppraiser } from "./worker_evidence.ts";
 
-/** Judges evidence of workers under one policy. */
+/**
+ * Judges evidence of workers under one policy.
+ *
+ * @param options.maxAgeMs how long an appraisal counts, whatever else it relied on
+ */
 export function createWorkerAppraiser(
-  { policy, evidence, clock }: {
+  { policy, evidence, maxAgeMs, clock }: {
     readonly policy: Policy;
     readonly evidence: EvidenceVerifier;
+    readonly maxAgeMs: number;
     readonly clock: Clock;
   },
 ): WorkerAppraiser {
   return {
     policyDigest: policy.digest,
+    maxAgeMs,
     async appraise({ teeType, data, endorsements }, reportData) {
       const result = await evidence.appraise({
         teeType,
@@ -28,7 +34,7 @@ export function createWorkerAppraiser(
       });
       const reason = refusalOf(result);
       if (reason !== undefined) return { accepted: false, reason };
-      return { accepted: true, appraisal: appraisalOf(result) };
+      return { accepted: true, appraisal: appraisalOf(result, maxAgeMs) };
     },
   };
 }
@@ -46,9 +52,9 @@ function refusalOf({ tier, checks, teeType, policyId }: AttestationResult): stri
     .slice(0, 400);
 }
 
-function appraisalOf(result: AttestationResult): WorkerAppraisal {
+function appraisalOf(result: AttestationResult, maxAgeMs: number): WorkerAppraisal {
   const measurement = measurementOf(result);
-  const { expiresAt } = result;
+  const expiresAt = Math.min(result.expiresAt ?? Infinity, result.appraisedAt + maxAgeMs);
   return {
     tee_type: result.teeType,
     ...(measurement === undefined ? {} : { measurement }),
@@ -56,8 +62,6 @@ function appraisalOf(result: AttestationResult): WorkerAppraisal {
     policy_digest: result.policyDigest,
     evidence_digest: result.evidenceDigest,
     appraised_at_ms: Math.floor(result.appraisedAt),
-    ...(expiresAt === undefined || !Number.isSafeInteger(Math.floor(expiresAt))
-      ? {}
-      : { expires_at_ms: Math.floor(expiresAt) }),
+    expires_at_ms: Math.floor(expiresAt),
   };
 }

@@ -5,7 +5,12 @@ import { ApiProblem } from "./problem.ts";
 import type { RevocationLog } from "./revocation_log.ts";
 import type { RegisterWorkerRequest } from "./schemas.ts";
 import { busy } from "./worker_entry.ts";
-import { evidenceMissing, type ProvenClaims, sessionEndMs } from "./worker_evidence.ts";
+import {
+  evidenceEndMs,
+  evidenceMissing,
+  type ProvenClaims,
+  sessionEndMs,
+} from "./worker_evidence.ts";
 import type { WorkerRecord } from "./worker_records.ts";
 import type { WorkerRoster } from "./worker_roster.ts";
 import { issueSession, MAX_ATTEMPTS, standing } from "./worker_session_issue.ts";
@@ -51,7 +56,8 @@ export function createWorkerEntrance(
       const existing = roster.get(nodeId);
       const known = existing?.record.token_hash === tokenHash;
       if (existing !== undefined && !known && isLive(existing.record, now)) throw taken(nodeId);
-      const endsAtMs = sessionEndMs(now, sessionTtlMs, claims.expiresAtMs, evidence);
+      const evidenceEndsAtMs = evidenceEndMs(evidence, options.appraiser);
+      const endsAtMs = sessionEndMs(now, sessionTtlMs, claims.expiresAtMs, evidenceEndsAtMs);
       const { token, session } = issueSession(options, {
         nodeId,
         nowMs: now,

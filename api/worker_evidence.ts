@@ -29,6 +29,8 @@ export type WorkerAppraisalAnswer =
 export interface WorkerAppraiser {
   /** SHA-256, hex: sessions that another policy opened are none. */
   readonly policyDigest: string;
+  /** How long an appraisal counts: then the worker attests anew, or its session ends. */
+  readonly maxAgeMs: number;
   /** @param reportData 64 bytes that the evidence must carry */
   appraise(evidence: WorkerEvidence, reportData: Bytes): Promise<WorkerAppraisalAnswer>;
 }
@@ -38,15 +40,35 @@ export function sessionEndMs(
   now: number,
   ttlMs: number,
   tokenExpiresAtMs: number,
-  appraisal: WorkerAppraisal | undefined,
+  evidenceEndsAtMs: number,
 ): number {
-  return Math.min(now + ttlMs, tokenExpiresAtMs, appraisal?.expires_at_ms ?? Infinity);
+  return Math.min(now + ttlMs, tokenExpiresAtMs, evidenceEndsAtMs);
+}
+
+/**
+ * When an appraisal counts no more: with the first thing that it relied on, or by its age as the
+ * operator has it now. Infinity where nothing is demanded.
+ */
+export function evidenceEndMs(
+  appraisal: WorkerAppraisal | undefined,
+  appraiser: Pick<WorkerAppraiser, "maxAgeMs"> | undefined,
+): number {
+  if (appraiser === undefined) return Infinity;
+  if (appraisal === undefined) return -Infinity;
+  const byAge = appraisal.appraised_at_ms + appraiser.maxAgeMs;
+  return Math.min(appraisal.expires_at_ms ?? Infinity, byAge);
 }
 
 /** Whether a record's session stands under the demand in force. */
-export function isAppraised(record: WorkerRecord, appraiser: WorkerAppraiser | undefined): boolean {
+export function isAppraised(
+  record: WorkerRecord,
+  appraiser: WorkerAppraiser | undefined,
+  now: number,
+): boolean {
+  const evidence = record.admission?.evidence;
   return appraiser === undefined ||
-    record.admission?.evidence?.policy_digest === appraiser.policyDigest;
+    (evidence?.policy_digest === appraiser.policyDigest &&
+      now < evidenceEndMs(evidence, appraiser));
 }
 
 /** 403: the operator demands evidence, and there is none. */

@@ -147,6 +147,49 @@ Deno.test("a session ends with what its evidence relies on, and is not renewed b
   assertEquals(codeOf(await world.beat(worker, token, 2)), "session_expired");
 });
 
+Deno.test("a worker whose evidence is too old shows new one to go on, also where the operator shortened its age", async () => {
+  await using all = await scene({ maxAgeSeconds: 10 * SESSION_TTL_MS / 1000 });
+  const { world } = all;
+  const clock = () => world.time.now;
+  const worker = world.worker("worker-1", 21);
+  const text = policyText(all.machine.root, { maxAgeSeconds: 10 * SESSION_TTL_MS / 1000 });
+  const demand = async (maxAgeMs: number) => {
+    world.appraiser = appraiserOf(text, clock, maxAgeMs);
+    await world.restart();
+  };
+  await demand(1.5 * SESSION_TTL_MS);
+  const join = async () => {
+    const proof = await world.prove(worker, await world.challenge(worker));
+    const evidence = await all.machine.evidence(workerReportData(proof.message));
+    return (await present(world, proof, evidence)).body;
+  };
+  const begun = world.time.now;
+  const first = await join();
+  assertEquals(first["session_expires_at"], (begun + SESSION_TTL_MS) / 1000);
+  world.time.now += SESSION_TTL_MS - 1_000;
+  const { body: renewed } = await world.beat(worker, String(first["session_token"]), 1);
+  assertEquals(renewed["session_expires_at"], (begun + 1.5 * SESSION_TTL_MS) / 1000);
+  const token = String(renewed["session_token"]);
+  // Nothing more is to be had on this evidence: the chain is not even asked.
+  world.time.now = begun + 1.5 * SESSION_TTL_MS - 1_000;
+  const calls = world.ledger.calls;
+  const last = await world.beat(worker, token, 2);
+  assertEquals([last.status, last.body["session_token"]], [200, undefined]);
+  assertEquals(world.ledger.calls, calls);
+  world.time.now += 1_000;
+  assertEquals(codeOf(await world.beat(worker, token, 3)), "session_expired");
+  // New evidence, and everything goes on under the same name.
+  const again = await join();
+  assertEquals(again["state"], "active");
+  assertEquals((await world.beat(worker, String(again["session_token"]), 1)).status, 200);
+  // A shorter age counts for what stands already.
+  world.time.now += 600_000;
+  await demand(600_000);
+  assertEquals(world.workers.authenticate(String(again["session_token"])), undefined);
+  await demand(1.5 * SESSION_TTL_MS);
+  assertEquals(world.workers.authenticate(String(again["session_token"])), "worker-1");
+});
+
 Deno.test("attack: no evidence, another's, an older challenge's, altered or of another machine admits nobody", async () => {
   await using all = await scene();
   const { world } = all;
@@ -307,6 +350,7 @@ Deno.test("attack: a slashing while the evidence is judged admits nobody", async
   const judge = appraiser.appraise;
   world.appraiser = {
     policyDigest: appraiser.policyDigest,
+    maxAgeMs: appraiser.maxAgeMs,
     async appraise(evidence, reportData) {
       world.gateway.setEntry(worker.tokenId, { status: "slashed" });
       await world.deliver();

@@ -4,7 +4,7 @@ import type { SignedBeat } from "./beat_signature.ts";
 import { directVerifier } from "./node_key_verifier.ts";
 import { ApiProblem } from "./problem.ts";
 import type { HeartbeatRequest } from "./schemas.ts";
-import { sessionEndMs } from "./worker_evidence.ts";
+import { evidenceEndMs, sessionEndMs } from "./worker_evidence.ts";
 import { acceptBeat, busy, changeState, type Entry, unchanged } from "./worker_entry.ts";
 import {
   encodeRecord,
@@ -72,7 +72,8 @@ export function createWorkerHeartbeats(
     const { admission, node_id: nodeId } = entry.record;
     if (admission === undefined || proof === undefined || entry.renewing) return undefined;
     // What the evidence relies on ends first: nothing that the chain says makes it longer.
-    const latest = sessionEndMs(clock(), sessionTtlMs, Infinity, admission.evidence);
+    const evidenceEndsAtMs = evidenceEndMs(admission.evidence, options.appraiser);
+    const latest = sessionEndMs(clock(), sessionTtlMs, Infinity, evidenceEndsAtMs);
     if (latest - used.expires_at_ms < 1_000) return undefined;
     entry.renewing = true;
     try {
@@ -82,8 +83,7 @@ export function createWorkerHeartbeats(
       // Whatever happened to the worker while the chain was asked stands.
       if (record.admission?.id !== admission.id || record.session === undefined) return undefined;
       const now = clock();
-      const { evidence } = record.admission;
-      const endsAtMs = sessionEndMs(now, sessionTtlMs, claims.expiresAtMs, evidence);
+      const endsAtMs = sessionEndMs(now, sessionTtlMs, claims.expiresAtMs, evidenceEndsAtMs);
       const { hash, expires_at_ms } = used;
       if (endsAtMs - expires_at_ms < 1_000) return undefined;
       const { token, session } = issueSession(options, {

@@ -48,8 +48,10 @@ export class WorkerRoster {
     const records = await store.range("system", prefixRange(WORKER_PREFIX));
     for (const kv of records.kvs) {
       const { session, ...rest } = decodeWorker(kv.value);
-      // What was let in before the operator demanded evidence, or by another policy, asks again.
-      const stands = session !== undefined && isAppraised(rest, this.options.appraiser);
+      // What was let in before the operator demanded evidence, by another policy, or on evidence that
+      // is too old by now, asks again.
+      const { appraiser, clock } = this.options;
+      const stands = session !== undefined && isAppraised(rest, appraiser, clock());
       this.remember(stands ? { ...rest, session } : rest, kv.modRevision);
     }
     const heartbeats = await store.range("system", prefixRange(HEARTBEAT_PREFIX));

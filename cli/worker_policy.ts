@@ -20,7 +20,10 @@ export async function readWorkerPolicy(path: string | undefined): Promise<Sealed
  * @throws {ConfigError} where the demand and bearer tokens, which prove nothing, are wanted at once
  */
 export async function openWorkerAppraiser(
-  { workerPolicy, legacyBearerTokens }: Pick<SealedConfig, "workerPolicy" | "legacyBearerTokens">,
+  { workerPolicy, legacyBearerTokens, workerEvidenceMaxAgeSeconds }: Pick<
+    SealedConfig,
+    "workerPolicy" | "legacyBearerTokens" | "workerEvidenceMaxAgeSeconds"
+  >,
   log: Logger,
   clock: () => number,
 ): Promise<WorkerAppraiser | undefined> {
@@ -47,5 +50,6 @@ export async function openWorkerAppraiser(
   const evidence = verification.createEvidenceVerifier({
     signatures: signatures.createWebCryptoVerifier(),
   });
-  return createWorkerAppraiser({ policy, evidence, clock });
+  const maxAgeMs = workerEvidenceMaxAgeSeconds * 1000;
+  return createWorkerAppraiser({ policy, evidence, maxAgeMs, clock });
 }

@@ -66,10 +66,11 @@ Deno.test("readWorkerPolicy() refuses what is no policy, naming the setting and 
 
 Deno.test("openWorkerAppraiser() is there where a policy is sealed, and never beside bearer tokens", async () => {
   const workerPolicy = { id: "a", text: policy("a") };
-  const none = { workerPolicy: null, legacyBearerTokens: true };
+  const age = { workerEvidenceMaxAgeSeconds: 3_600 };
+  const none = { ...age, workerPolicy: null, legacyBearerTokens: true };
   assertEquals(await openWorkerAppraiser(none, log, Date.now), undefined);
   const opened = await openWorkerAppraiser(
-    { workerPolicy, legacyBearerTokens: false },
+    { ...age, workerPolicy, legacyBearerTokens: false },
     log,
     () => 0,
   );
@@ -79,7 +80,7 @@ Deno.test("openWorkerAppraiser() is there where a policy is sealed, and never be
   const answer = await opened?.appraise(evidence, new Uint8Array(64));
   assertEquals(answer?.accepted, false);
   await assertRejects(
-    () => openWorkerAppraiser({ workerPolicy, legacyBearerTokens: true }, log, Date.now),
+    () => openWorkerAppraiser({ ...age, workerPolicy, legacyBearerTokens: true }, log, Date.now),
     ConfigError,
     "contradict",
   );

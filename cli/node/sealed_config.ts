@@ -39,6 +39,7 @@ const SCHEMA = v.strictObject({
   recoveryKey: v.optional(v.array(v.string()), []),
   policies: v.array(v.strictObject({ id: v.string(), text: v.string() })),
   workerPolicy: v.optional(v.nullable(v.strictObject({ id: v.string(), text: v.string() })), null),
+  workerEvidenceMaxAgeSeconds: v.optional(v.number(), 86_400),
   grants: v.array(v.strictObject({
     address: v.string(),
     namespaces: v.array(v.string()),
@@ -78,6 +79,7 @@ export async function sealedPart(
     recoveryKey: [...recoveryKey],
     policies: [...await readPolicies(config.policies)],
     workerPolicy: await readWorkerPolicy(config.workerPolicy),
+    workerEvidenceMaxAgeSeconds: config.workerEvidenceMaxAgeSeconds,
     grants: config.grants.map((grant) => ({
       address: grant.address,
       namespaces: [...grant.namespaces],

@@ -85,17 +85,20 @@ export function policyText(roots: string | readonly string[], choices: PolicyCho
 export function appraiserOf(
   text: string,
   clock: () => number,
+  maxAgeMs = 86_400_000,
 ): WorkerAppraiser & { calls: number } {
   const signatures = createWebCryptoVerifier();
   const policy = parsePolicy(text);
   const real = createWorkerAppraiser({
     policy,
     evidence: createEvidenceVerifier({ signatures }),
+    maxAgeMs,
     clock,
   });
   const counting = {
     calls: 0,
     policyDigest: real.policyDigest,
+    maxAgeMs,
     appraise: (...args: Parameters<WorkerAppraiser["appraise"]>) => {
       counting.calls++;
       return real.appraise(...args);
