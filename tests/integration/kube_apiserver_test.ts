@@ -263,6 +263,27 @@ check("nothing acknowledged is lost when the master is killed, and it goes on", 
   );
 });
 
+/** What the credential needs besides, where the master hands out join tokens for K3s. */
+const JOIN_ROLE = {
+  apiVersion: "v1",
+  kind: "List",
+  items: [
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "Role",
+      metadata: { name: "nautilus-master", namespace: "kube-system" },
+      rules: [{ apiGroups: [""], resources: ["secrets"], verbs: ["create", "get", "delete"] }],
+    },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "RoleBinding",
+      metadata: { name: "nautilus-master", namespace: "kube-system" },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "nautilus-master" },
+      subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "nautilus-master" }],
+    },
+  ],
+};
+
 check("a worker is its own node there and no other; others are nobody", async (command) => {
   await using chain = await spawnFakeNode();
   await using place = await makePlace();
@@ -274,12 +295,24 @@ check("a worker is its own node there and no other; others are nobody", async (c
     SUI_RPC_ENDPOINT: chain.url,
     NAUTILUS_SUI_REGISTRY: chain.registryId,
     NAUTILUS_CLUSTER_ID: chain.clusterId,
+    NAUTILUS_K3S_SERVER_URL: "https://k3s.test:6443",
   });
   await using _api = await startApiServer(place, plan, command);
   const run = kubectl(place, `${place.data}/admin.kubeconfig`);
+  const direct = kubectl(place, plan.directKubeconfig);
   await done(run(["create", "secret", "generic", "s"]));
-  const joined = await joinOnce(place, master, worker, []);
+  const env = `${place.cwd}/k3s-agent.env`;
+  const early = await joinOnce(place, master, worker, ["--k3s-env", env]);
+  assertStringIncludes(early.stderr, "k3s_unavailable"); // the credential has no right to Secrets yet
+  await done(direct(["create", "-f", "-"], JSON.stringify(JOIN_ROLE)));
+  await until("the role is known", async () => {
+    const args = ["-n", "kube-system", "auth", "can-i", "create", "secrets"];
+    return (await kubectl(place, plan.credentialKubeconfig)(args)).stdout === "yes\n";
+  });
+  const joined = await joinOnce(place, master, worker, ["--k3s-env", env]);
   assertEquals(joined.code, 0, joined.stderr);
+  const tokens = ["-n", "kube-system", "get", "secrets", "-o", "jsonpath={.items[*].type}"];
+  assertEquals(await done(run(tokens)), "bootstrap.kubernetes.io/token");
   const token = asRecord(JSON.parse(joined.stdout))["session_token"];
   assert(typeof token === "string");
   using own = await sender(place, token);
@@ -321,6 +354,7 @@ check("a worker is its own node there and no other; others are nobody", async (c
   await chain.control("entry", { token_id: worker.token, status: "slashed" });
   await watch.text().catch(() => {}); // cut off: it may have been within a line
   assertEquals((await ask("GET", "/api/v1/nodes/worker-1")).status, 401);
+  await until("its join token is gone", async () => await done(run(tokens)) === "");
   assertEquals((await done(run(["get", "nodes", "-o", "name"]))).trim(), "node/worker-1");
 
   // Past the master: the credential is nobody by itself, and an address of the chain is default-deny.
