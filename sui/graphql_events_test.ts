@@ -10,6 +10,7 @@ import { type AskEvents, GraphqlEvents } from "./graphql_events.ts";
 import { EVENTS_QUERY } from "./graphql_queries.ts";
 import { LedgerProtocolError } from "./ledger.ts";
 
+const RUNS = Deno.env.get("NAUTILUS_NIGHTLY") === "1" ? 5_000 : 60;
 const ALICE = "0x" + "a1".repeat(32);
 
 /** Events to a transaction, transactions to a checkpoint, checkpoints. */
@@ -114,6 +115,6 @@ Deno.test("page() gives every event once and in order, over restarts, lags and s
         assertEquals(seen, all);
       },
     ),
-    { numRuns: 100 },
+    { numRuns: RUNS },
   );
 });

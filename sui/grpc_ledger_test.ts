@@ -290,3 +290,29 @@ Deno.test("events() asks for fewer where the events are large", async () => {
   }
   assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
 });
+
+Deno.test("events() goes on from cursors of version 1, and from places without the node's own", async () => {
+  await using w = await world();
+  w.chain.autoCheckpoint = false;
+  for (let i = 0; i < 9; i++) {
+    w.gateway.emit(ALICE, "E", Uint8Array.of(i));
+    if (i % 4 === 3) w.chain.advance();
+  }
+  w.chain.advance();
+  const page = await w.ledger.events(w.module, undefined, 100);
+  const rest = async (cursor: string | undefined) =>
+    (await w.ledger.events(w.module, cursor, 100)).events.map((event) => event.contents[0]);
+  for (const [i, { cursor }] of page.events.entries()) {
+    const [, checkpoint, transaction, event, digest, token] = cursor.split(":");
+    const wanted = [0, 1, 2, 3, 4, 5, 6, 7, 8].slice(i + 1);
+    assertEquals(await rest(cursor), wanted);
+    assertEquals(await rest(`v1:${checkpoint}:${transaction}:${event}:${token}`), wanted);
+    assertEquals(await rest(`v2:${checkpoint}:${transaction}:${event}:${digest}:`), wanted);
+    assertEquals(await rest(`v2:${checkpoint}:-:${event}:${digest}:`), wanted);
+  }
+  const [, checkpoint, , , , token] = (page.cursor ?? "").split(":");
+  w.gateway.emit(ALICE, "E", Uint8Array.of(9));
+  w.chain.advance();
+  assertEquals(await rest(`v1:${checkpoint}:-:-:${token}`), [9]);
+  assertEquals(await rest(`v2:${checkpoint}:-:-:-:`), [9]);
+});
