@@ -156,7 +156,7 @@ export async function appraiseMaster(options: JoinOptions): Promise<AppraisedMas
   }
   const { statement } = bundle;
   return {
-    link: createMasterLink(master, fetched.peerSpki),
+    link: createMasterLink(master, fetched.peerSpki, options.now),
     measurement: Uint8Array.fromHex(statement.measurement),
     identityKey: Uint8Array.fromBase64(statement.identity_key),
     tlsKey: Uint8Array.fromBase64(statement.tls_key),
@@ -164,13 +164,25 @@ export async function appraiseMaster(options: JoinOptions): Promise<AppraisedMas
 }
 
 /**
- * Appraises, proves, registers.
+ * Appraises, proves, registers. The link of what is returned is the caller's to dispose of.
  *
  * @throws {MasterRefused | JoinRefused | ChallengeMismatch | WrongPeer} and what the network throws
  */
 export async function joinMaster(options: JoinOptions): Promise<Joined> {
+  const master = await appraiseMaster(options);
+  try {
+    return await register(options, master);
+  } catch (error) {
+    master.link[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function register(
+  options: JoinOptions,
+  { link, ...appraised }: AppraisedMaster,
+): Promise<Joined> {
   const { wallet, nodeKey, nodeId, tokenId } = options;
-  const { link, ...appraised } = await appraiseMaster(options);
   const { challenge, demandsEvidence } = decodeChallenge(
     await post(link, "/api/v1/admission/challenge", { node_id: nodeId, address: wallet.address }),
   );

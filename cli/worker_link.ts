@@ -1,19 +1,29 @@
 /**
- * HTTP to the master over the TLS key that its evidence binds, and no other: the key is compared
- * before a byte of a request is sent. Certificates and names are not looked at, the key says it all.
+ * HTTP to the master over the TLS key that its evidence binds, and no other. One connection is kept
+ * for what is asked again and again; a watch has its own.
  */
-import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
-import { connect, type TLSSocket } from "node:tls";
+import { type IncomingMessage, request as httpRequest } from "node:http";
 import type { Bytes } from "../backends/mod.ts";
-import { parseCertificate, sameBytes } from "../backends/x509/mod.ts";
+import {
+  type Connection,
+  type Connections,
+  createConnections,
+  hostOf,
+  portOf,
+  WrongPeer,
+} from "./worker_connection.ts";
+
+export { WrongPeer };
 
 const MAX_BODY_BYTES = 4 << 20;
 const MAX_LINE_BYTES = 8 << 20;
+/** Until a watch begins. */
+const WATCH_TIMEOUT_MS = 15_000;
 
-/** Whoever answers does not hold the key of the appraised master. */
-export class WrongPeer extends Error {
-  override readonly name = "WrongPeer";
-  readonly code = "wrong_peer";
+/** A connection that was kept broke off before the answer: whether the request arrived is not known. */
+export class KeptConnectionLost extends Error {
+  override readonly name = "KeptConnectionLost";
+  readonly code = "kept_connection_lost";
 }
 
 export interface LinkRequest {
@@ -30,8 +40,11 @@ export interface LinkAnswer {
   readonly body: string;
 }
 
-export interface MasterLink {
-  /** @throws {WrongPeer} and what the network throws */
+export interface MasterLink extends Disposable {
+  /**
+   * A GET is asked once more where a kept connection breaks off.
+   * @throws {WrongPeer | KeptConnectionLost} and what the network throws
+   */
   send(request: LinkRequest): Promise<LinkAnswer>;
   /**
    * The lines of a streamed answer, until it ends or the signal aborts.
@@ -55,88 +68,113 @@ export class StreamRefused extends Error {
   }
 }
 
-/** @param peerSpki what the evidence binds; undefined over plain HTTP only. */
-export function createMasterLink(master: URL, peerSpki: Bytes | undefined): MasterLink {
-  const open = async (
-    { method, path, headers, body, timeoutMs }: LinkRequest,
-    signal?: AbortSignal,
-  ): Promise<{ response: IncomingMessage; close(): void }> => {
-    const deadline = AbortSignal.timeout(timeoutMs);
-    const until = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
-    const socket = master.protocol === "https:" ? await pinned(master, peerSpki, until) : undefined;
-    const answered = Promise.withResolvers<IncomingMessage>();
-    const outgoing: ClientRequest = httpRequest({
+interface Opened {
+  readonly response: IncomingMessage;
+  readonly connection: Connection;
+}
+
+async function openRequest(
+  connections: Connections,
+  master: URL,
+  { method, path, headers, body, timeoutMs }: LinkRequest,
+  options: { readonly isFresh: boolean; readonly signal?: AbortSignal },
+): Promise<Opened> {
+  const { signal, isFresh } = options;
+  const deadline = AbortSignal.timeout(timeoutMs);
+  const until = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+  const connection = await connections.take(until, isFresh);
+  const answered = Promise.withResolvers<IncomingMessage>();
+  const aborted = () => {
+    answered.reject(until.reason);
+    connection.destroy();
+  };
+  until.addEventListener("abort", aborted, { once: true });
+  // node:http would look for another connection, and does not tell when there is none.
+  const lost = () => answered.reject(new Error("the connection to the master broke off"));
+  connection.socket.once("close", lost);
+  try {
+    const outgoing = httpRequest({
       method,
       host: hostOf(master),
       port: portOf(master),
       path,
       headers: {
         host: master.host,
-        connection: "close",
         ...(body === undefined
           ? {}
           : { "content-type": "application/json", "content-length": String(body.length) }),
         ...headers,
       },
-      // Not with `agent: false`: an agent of its own would make a connection of its own.
-      ...(socket === undefined ? {} : { createConnection: () => socket }),
+      agent: connection.agent,
     });
-    outgoing.on("socket", (used) => {
-      if (socket !== undefined && used !== socket) {
-        outgoing.destroy(new WrongPeer("the request was about to take another connection"));
-      }
-    });
-    const close = () => {
-      outgoing.destroy();
-      socket?.destroy();
-    };
-    const aborted = () => {
-      answered.reject(until.reason);
-      close();
-    };
-    until.addEventListener("abort", aborted, { once: true });
     outgoing.on("error", (error) => answered.reject(error));
     outgoing.on("response", (response) => answered.resolve(response));
     outgoing.end(body);
+    return { response: await answered.promise, connection };
+  } catch (cause) {
+    connection.destroy();
+    if (!connection.isReused || until.aborted) throw cause;
+    throw new KeptConnectionLost("the connection to the master broke off", { cause });
+  } finally {
+    until.removeEventListener("abort", aborted);
+    connection.socket.off("close", lost);
+  }
+}
+
+/**
+ * @param peerSpki what the evidence binds; undefined over plain HTTP only.
+ * @param now milliseconds since the epoch
+ */
+export function createMasterLink(
+  master: URL,
+  peerSpki: Bytes | undefined,
+  now: () => number,
+): MasterLink {
+  const connections = createConnections(master, peerSpki, now);
+  const exchange = async (request: LinkRequest, isFresh: boolean): Promise<LinkAnswer> => {
+    const { response, connection } = await openRequest(connections, master, request, { isFresh });
+    const timer = setTimeout(connection.destroy, request.timeoutMs);
+    let isWhole = false;
     try {
-      return { response: await answered.promise, close };
-    } catch (error) {
-      close();
-      throw error;
+      const chunks: Uint8Array[] = [];
+      let length = 0;
+      for await (const chunk of response) {
+        const bytes: Uint8Array = chunk;
+        length += bytes.length;
+        if (length > MAX_BODY_BYTES) throw new Error("the master's answer is too long");
+        chunks.push(bytes);
+      }
+      isWhole = response.complete;
+      if (!isWhole) throw new Error("the master's answer broke off");
+      const retryAfter = Number(response.headers["retry-after"]);
+      return {
+        status: response.statusCode ?? 0,
+        retryAfterSeconds: Number.isFinite(retryAfter) ? retryAfter : undefined,
+        body: new TextDecoder().decode(concat(chunks, length)),
+      };
     } finally {
-      until.removeEventListener("abort", aborted);
+      clearTimeout(timer);
+      if (isWhole && response.headers.connection !== "close") connection.release();
+      else connection.destroy();
     }
   };
   return {
     async send(request) {
-      const { response, close } = await open(request);
-      const timer = setTimeout(close, request.timeoutMs);
       try {
-        const chunks: Uint8Array[] = [];
-        let length = 0;
-        for await (const chunk of response) {
-          const bytes: Uint8Array = chunk;
-          length += bytes.length;
-          if (length > MAX_BODY_BYTES) throw new Error("the master's answer is too long");
-          chunks.push(bytes);
-        }
-        const retryAfter = Number(response.headers["retry-after"]);
-        return {
-          status: response.statusCode ?? 0,
-          retryAfterSeconds: Number.isFinite(retryAfter) ? retryAfter : undefined,
-          body: new TextDecoder().decode(concat(chunks, length)),
-        };
-      } finally {
-        clearTimeout(timer);
-        close();
+        return await exchange(request, false);
+      } catch (error) {
+        // Asking again changes nothing; what changes something is the caller's to send again.
+        if (!(error instanceof KeptConnectionLost) || request.method !== "GET") throw error;
+        return await exchange(request, true);
       }
     },
     async *lines(path, headers, signal) {
-      const { response, close } = await open(
-        { method: "GET", path, headers, timeoutMs: 15_000 },
+      const request = { method: "GET", path, headers, timeoutMs: WATCH_TIMEOUT_MS };
+      const { response, connection } = await openRequest(connections, master, request, {
+        isFresh: true,
         signal,
-      );
-      signal.addEventListener("abort", close, { once: true });
+      });
+      signal.addEventListener("abort", connection.destroy, { once: true });
       try {
         if (response.statusCode !== 200) throw new StreamRefused(response.statusCode ?? 0);
         const decoder = new TextDecoder();
@@ -150,64 +188,12 @@ export function createMasterLink(master: URL, peerSpki: Bytes | undefined): Mast
           yield* lines.filter((line) => line !== "");
         }
       } finally {
-        signal.removeEventListener("abort", close);
-        close();
+        signal.removeEventListener("abort", connection.destroy);
+        connection.destroy();
       }
     },
+    [Symbol.dispose]: connections.close,
   };
-}
-
-/** A TLS connection whose peer proved to hold the key. @throws {WrongPeer} */
-function pinned(
-  master: URL,
-  spki: Bytes | undefined,
-  signal: AbortSignal,
-): Promise<TLSSocket> {
-  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
-  const socket = connect({
-    host: hostOf(master),
-    port: portOf(master),
-    rejectUnauthorized: false,
-    checkServerIdentity: () => undefined,
-  });
-  const fail = (error: unknown) => {
-    socket.destroy();
-    reject(error instanceof Error ? error : new Error(String(error)));
-  };
-  const aborted = () => fail(signal.reason);
-  signal.addEventListener("abort", aborted, { once: true });
-  socket.once("error", fail);
-  socket.once("secureConnect", () => {
-    signal.removeEventListener("abort", aborted);
-    try {
-      if (spki === undefined || !sameBytes(peerKey(socket), spki)) {
-        throw new WrongPeer("whoever answers does not hold the TLS key of the appraised master");
-      }
-      socket.off("error", fail);
-      resolve(socket);
-    } catch (error) {
-      fail(error);
-    }
-  });
-  return promise;
-}
-
-function peerKey(socket: TLSSocket): Bytes {
-  const certificate: unknown = socket.getPeerCertificate(true);
-  const raw: unknown =
-    typeof certificate === "object" && certificate !== null && "raw" in certificate
-      ? certificate.raw
-      : undefined;
-  if (!(raw instanceof Uint8Array)) throw new WrongPeer("the peer showed no certificate");
-  return parseCertificate(raw).spki;
-}
-
-function hostOf(master: URL): string {
-  return master.hostname.replace(/^\[|\]$/g, "");
-}
-
-function portOf(master: URL): number {
-  return master.port === "" ? (master.protocol === "https:" ? 443 : 80) : Number(master.port);
 }
 
 function concat(chunks: readonly Uint8Array[], length: number): Bytes {

@@ -7,6 +7,9 @@ import { isFinal, JoinRefused } from "./worker_join.ts";
 import { StreamRefused } from "./worker_link.ts";
 import type { WorkerSession } from "./worker_session.ts";
 
+/** As much of a session as staying takes. Its connection is ended with it. */
+export type Session = Pick<WorkerSession, "beat" | "leave" | "pods"> & Disposable;
+
 export interface RunOptions {
   readonly nodeId: string;
   readonly heartbeatMs: number;
@@ -14,7 +17,7 @@ export interface RunOptions {
   /** Aborted when the process is asked to stop. */
   readonly stop: AbortSignal;
   readonly hook: Hook;
-  join(): Promise<WorkerSession>;
+  join(): Promise<Session>;
   figures(): Promise<Figures>;
   /** 0 to 1. */
   random(): number;
@@ -29,7 +32,7 @@ export async function runWorker(options: RunOptions): Promise<ExitCode> {
   let delayMs: number = BACKOFF_MS.first;
   while (!stop.aborted) {
     try {
-      const session = await options.join();
+      using session = await options.join();
       log.info("joined");
       const heard = await stay(session, options, pods);
       if (heard) delayMs = BACKOFF_MS.first;
@@ -60,19 +63,22 @@ export async function runWorker(options: RunOptions): Promise<ExitCode> {
  * @returns whether any heartbeat was taken.
  */
 async function stay(
-  session: WorkerSession,
+  session: Session,
   options: RunOptions,
   pods: Set<string>,
 ): Promise<boolean> {
   let heard = false;
-  const { log, stop, heartbeatMs, nodeId } = options;
+  const { log, stop, heartbeatMs, nodeId, random } = options;
   const over = new AbortController();
   const until = AbortSignal.any([stop, over.signal]);
   const beating = (async () => {
+    let retryMs: number = BACKOFF_MS.first;
     while (!until.aborted) {
+      let waitMs = heartbeatMs;
       try {
         if (await session.beat(await options.figures(), pods.size)) log.info("session renewed");
         heard = true;
+        retryMs = BACKOFF_MS.first;
       } catch (error) {
         if (until.aborted) return;
         if (error instanceof JoinRefused && isLost(error)) {
@@ -80,9 +86,16 @@ async function stay(
           over.abort();
           return;
         }
-        log.warn("a heartbeat failed", { reason: messageOf(error) });
+        // Sooner than the next one is due, and not all workers at once.
+        const asked = error instanceof JoinRefused ? (error.retryAfterSeconds ?? 0) * 1000 : 0;
+        waitMs = Math.min(heartbeatMs, Math.max(asked, retryMs * (0.5 + random() / 2)));
+        retryMs = Math.min(BACKOFF_MS.most, retryMs * 2);
+        log.warn("a heartbeat failed", {
+          reason: messageOf(error),
+          retry_in_ms: Math.round(waitMs),
+        });
       }
-      await pause(heartbeatMs, until);
+      await pause(waitMs, until);
     }
   })();
   const following = (async () => {

@@ -4,7 +4,7 @@ import { type BeatPurpose, beatSignatureInput } from "../api/beat_signature.ts";
 import type { NodeKey } from "../sui/admission_proof.ts";
 import type { Figures } from "./worker_figures.ts";
 import { type Joined, refusalOf } from "./worker_join.ts";
-import type { LinkAnswer } from "./worker_link.ts";
+import { KeptConnectionLost, type LinkAnswer } from "./worker_link.ts";
 
 const TIMEOUT_MS = 30_000;
 const WATCH_SECONDS = 300;
@@ -27,7 +27,7 @@ const Renewal = v.object({
   session_expires_at: v.optional(v.number()),
 });
 
-export class WorkerSession {
+export class WorkerSession implements Disposable {
   readonly #joined: Joined;
   readonly #nodeId: string;
   readonly #nodeKey: NodeKey;
@@ -62,13 +62,15 @@ export class WorkerSession {
     return true;
   }
 
-  /** @throws {JoinRefused} */
+  /** Does nothing where the session is over already. @throws {JoinRefused} */
   async leave(): Promise<void> {
     const answer = await this.#signed("leave", "/api/v1/nodes/leave", {
       node_id: this.#nodeId,
       timestamp: Math.floor(this.#now() / 1000),
     });
-    if (answer.status !== 200) throw refusalOf(answer);
+    if (answer.status === 200) return;
+    const refusal = refusalOf(answer);
+    if (refusal.code !== "session_unknown") throw refusal;
   }
 
   /**
@@ -107,7 +109,22 @@ export class WorkerSession {
     return { authorization: `Bearer ${this.#token}` };
   }
 
+  /** Ends the connection that was kept. */
+  [Symbol.dispose](): void {
+    this.#joined.link[Symbol.dispose]();
+  }
+
+  /** Once more, and signed anew, where a kept connection breaks off: the first may have arrived. */
   async #signed(purpose: BeatPurpose, path: string, body: unknown): Promise<LinkAnswer> {
+    try {
+      return await this.#send(purpose, path, body);
+    } catch (error) {
+      if (!(error instanceof KeptConnectionLost)) throw error;
+      return await this.#send(purpose, path, body);
+    }
+  }
+
+  async #send(purpose: BeatPurpose, path: string, body: unknown): Promise<LinkAnswer> {
     const bytes = new TextEncoder().encode(JSON.stringify(body));
     // Up with the clock, so that nothing has to be kept; and up in any case.
     this.#sequence = Math.max(this.#sequence + 1, this.#now());

@@ -1,0 +1,46 @@
+/** A worker that stays: what it does when heartbeats fail. */
+import { assertEquals } from "@std/assert";
+import { getLogger } from "@logtape/logtape";
+import { EXIT } from "./command.ts";
+import { runWorker, type Session } from "./worker_run.ts";
+
+const FIGURES = { usage: { cpu_percent: 0, memory_percent: 0, disk_percent: 0 } };
+const HOUR_MS = 3_600_000;
+
+Deno.test("runWorker() beats again soon after a heartbeat that failed, and leaves when it is told to stop", async () => {
+  const stop = new AbortController();
+  const told: string[] = [];
+  const session: Session = {
+    beat() {
+      told.push("beat");
+      // The next one is due in an hour: whoever waited for it would not get here a second time.
+      if (told.length === 1) return Promise.reject(new Error("the connection broke off"));
+      stop.abort();
+      return Promise.resolve(false);
+    },
+    leave() {
+      told.push("leave");
+      return Promise.resolve();
+    },
+    // deno-lint-ignore require-yield
+    async *pods(_known, signal) {
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+    },
+    [Symbol.dispose]: () => void told.push("disposed"),
+  };
+  const code = await runWorker({
+    nodeId: "n",
+    heartbeatMs: HOUR_MS,
+    log: getLogger(["test"]),
+    stop: stop.signal,
+    hook: () => Promise.resolve(),
+    join: () => Promise.resolve(session),
+    figures: () => Promise.resolve({ ...FIGURES, capacity: undefined }),
+    random: () => 0,
+  });
+  assertEquals(code, EXIT.done);
+  assertEquals(told, ["beat", "beat", "leave", "disposed"]);
+});
