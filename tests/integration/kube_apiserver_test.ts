@@ -5,7 +5,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { hasKubectl } from "../fakes/kubectl.ts";
-import { spawnFakeNode } from "../fakes/sui/spawn.ts";
+import { type SpawnedNode, spawnFakeNode } from "../fakes/sui/spawn.ts";
 import {
   type ClusterPlan,
   done,
@@ -18,8 +18,8 @@ import {
   startController,
   until,
 } from "../kubernetes/cluster.ts";
-import { asRecord, makePlace, type Place, startMaster } from "./harness.ts";
-import { joinOnce, makeWorker } from "./worker.ts";
+import { asRecord, makePlace, type Master, type Place, startMaster } from "./harness.ts";
+import { joinOnce, makeWorker, type TestWorker } from "./worker.ts";
 
 const program = Deno.env.get("NAUTILUS_TEST_KUBE_APISERVER");
 const missing = program === undefined
@@ -284,6 +284,46 @@ const JOIN_ROLE = {
   ],
 };
 
+function chainSettings(chain: SpawnedNode): Record<string, string> {
+  return {
+    CONTRACT_ADDRESS: chain.packageId,
+    SUI_RPC_ENDPOINT: chain.url,
+    NAUTILUS_SUI_REGISTRY: chain.registryId,
+    NAUTILUS_CLUSTER_ID: chain.clusterId,
+  };
+}
+
+/** The token of the session that the worker gets when it joins. */
+async function sessionOf(
+  place: Place,
+  master: Master,
+  worker: TestWorker,
+  flags: readonly string[],
+): Promise<string> {
+  const joined = await joinOnce(place, master, worker, flags);
+  assertEquals(joined.code, 0, joined.stderr);
+  const token = asRecord(JSON.parse(joined.stdout))["session_token"];
+  assert(typeof token === "string");
+  return token;
+}
+
+function asking(send: Send) {
+  return async (method: string, path: string, body?: unknown) => {
+    const response = await send(path, {
+      method,
+      body: body === undefined ? null : JSON.stringify(body),
+      headers: {
+        "Content-Type": method === "PATCH"
+          ? "application/strategic-merge-patch+json"
+          : "application/json",
+      },
+    });
+    return { status: response.status, body: asRecord(await response.json()) };
+  };
+}
+
+const node = (name: string) => ({ apiVersion: "v1", kind: "Node", metadata: { name } });
+
 check("a worker is its own node there and no other; others are nobody", async (command) => {
   await using chain = await spawnFakeNode();
   await using place = await makePlace();
@@ -291,10 +331,7 @@ check("a worker is its own node there and no other; others are nobody", async (c
   const worker = await makeWorker(place, chain);
   await using master = await startMaster(place, [], {
     ...plan.masterEnv,
-    CONTRACT_ADDRESS: chain.packageId,
-    SUI_RPC_ENDPOINT: chain.url,
-    NAUTILUS_SUI_REGISTRY: chain.registryId,
-    NAUTILUS_CLUSTER_ID: chain.clusterId,
+    ...chainSettings(chain),
     NAUTILUS_K3S_SERVER_URL: "https://k3s.test:6443",
   });
   await using _api = await startApiServer(place, plan, command);
@@ -309,21 +346,11 @@ check("a worker is its own node there and no other; others are nobody", async (c
     const args = ["-n", "kube-system", "auth", "can-i", "create", "secrets"];
     return (await kubectl(place, plan.credentialKubeconfig)(args)).stdout === "yes\n";
   });
-  const joined = await joinOnce(place, master, worker, ["--k3s-env", env]);
-  assertEquals(joined.code, 0, joined.stderr);
+  const token = await sessionOf(place, master, worker, ["--k3s-env", env]);
   const tokens = ["-n", "kube-system", "get", "secrets", "-o", "jsonpath={.items[*].type}"];
   assertEquals(await done(run(tokens)), "bootstrap.kubernetes.io/token");
-  const token = asRecord(JSON.parse(joined.stdout))["session_token"];
-  assert(typeof token === "string");
   using own = await sender(place, token);
-  const ask = async (method: string, path: string, body?: unknown) => {
-    const response = await own.send(path, {
-      method,
-      body: body === undefined ? null : JSON.stringify(body),
-    });
-    return { status: response.status, body: asRecord(await response.json()) };
-  };
-  const node = (name: string) => ({ apiVersion: "v1", kind: "Node", metadata: { name } });
+  const ask = asking(own.send);
   const review = {
     apiVersion: "authentication.k8s.io/v1",
     kind: "SelfSubjectReview",
@@ -367,3 +394,80 @@ check("a worker is its own node there and no other; others are nobody", async (c
     'cannot impersonate resource "groups"',
   );
 });
+
+const READY = {
+  status: {
+    capacity: { cpu: "4", memory: "8Gi", pods: "110" },
+    allocatable: { cpu: "4", memory: "8Gi", pods: "110" },
+    conditions: [{
+      type: "Ready",
+      status: "True",
+      reason: "KubeletReady",
+      lastHeartbeatTime: new Date().toISOString().replace(/\.\d+/, ""),
+      lastTransitionTime: new Date().toISOString().replace(/\.\d+/, ""),
+    }],
+  },
+};
+const RUNNING = {
+  status: {
+    phase: "Running",
+    conditions: ["Initialized", "Ready", "ContainersReady", "PodScheduled"].map((type) => ({
+      type,
+      status: "True",
+    })),
+  },
+};
+
+check(
+  "a Deployment becomes available by controllers, scheduler and a worker's session",
+  async (command) => {
+    const controllers = [await beside("kube-controller-manager"), await beside("kube-scheduler")];
+    if (controllers.includes(undefined)) {
+      console.error(
+        "skipped: no kube-controller-manager or kube-scheduler beside the kube-apiserver",
+      );
+      return;
+    }
+    await using chain = await spawnFakeNode();
+    await using place = await makePlace();
+    const plan = await planCluster(place);
+    const worker = await makeWorker(place, chain);
+    await using master = await startMaster(place, [], {
+      ...plan.masterEnv,
+      ...chainSettings(chain),
+    });
+    await using _api = await startApiServer(place, plan, command);
+    await using _controllers = await startControllers(place, plan);
+    const run = kubectl(place, `${place.data}/admin.kubeconfig`);
+    using own = await sender(place, await sessionOf(place, master, worker, []));
+    const ask = asking(own.send);
+    assertEquals((await ask("POST", "/api/v1/nodes", node("worker-1"))).status, 201);
+    assertEquals((await ask("PATCH", "/api/v1/nodes/worker-1/status", READY)).status, 200);
+    await until("accounts are made", async () => {
+      return (await run(["get", "serviceaccount", "default"])).code === 0;
+    });
+    await done(run(["create", "deployment", "web", "--image=nginx", "--replicas=3"]));
+    const pods = "/api/v1/namespaces/default/pods";
+    const mine = async () => {
+      const { body } = await ask("GET", `${pods}?fieldSelector=spec.nodeName%3Dworker-1`);
+      const { items } = body;
+      assert(Array.isArray(items));
+      return items.map((item: unknown) => String(asRecord(asRecord(item)["metadata"])["name"]));
+    };
+    await until("the pods are the worker's", async () => (await mine()).length === 3);
+    for (const name of await mine()) {
+      assertEquals((await ask("PATCH", `${pods}/${name}/status`, RUNNING)).status, 200);
+    }
+    await done(run(["wait", "--for=condition=Available", "deployment/web", "--timeout=60s"]));
+    await done(run(["rollout", "status", "deployment/web", "--timeout=60s"]));
+    assertMatch(await done(run(["get", "deployment", "web"])), /web +3\/3 +3 +3 /);
+    // A pod of another node is none of its business.
+    const pod = {
+      ...node("other"),
+      kind: "Pod",
+      spec: { nodeName: "worker-2", containers: [{ name: "c", image: "i" }] },
+    };
+    await done(run(["create", "-f", "-"], JSON.stringify(pod)));
+    assertEquals((await ask("PATCH", `${pods}/other/status`, RUNNING)).status, 403);
+  },
+);
