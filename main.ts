@@ -3,7 +3,14 @@
  * each command is loaded when it is asked for, so that a Worker that re-enters this file, or
  * `version`, does not pay for the rest.
  */
-import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./cli/command.ts";
+import {
+  type Command,
+  type CommandIo,
+  EXIT,
+  type ExitCode,
+  Refused,
+  UsageError,
+} from "./cli/command.ts";
 import { ConfigError, nearest } from "./config.ts";
 import { programForm } from "./cli/program_form.ts";
 import { VERSION } from "./version.ts";
@@ -44,7 +51,7 @@ export async function main(io: CommandIo): Promise<ExitCode> {
     return await dispatch(io);
   } catch (error) {
     // Whatever had no command yet: standard output that cannot be written, above all.
-    io.stderr(describeFailure("", error));
+    io.stderr(describeFailure(undefined, "", error));
     return exitCodeOf(error);
   }
 }
@@ -73,19 +80,22 @@ async function dispatch(io: CommandIo): Promise<ExitCode> {
   try {
     return await command.run({ ...io, args });
   } catch (error) {
-    io.stderr(describeFailure(command.name, error));
+    const [action = ""] = args;
+    const named = command.actions?.includes(action) === true ? ` ${action}` : "";
+    io.stderr(describeFailure(command, named, error));
     return exitCodeOf(error);
   }
 }
 
 function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof UsageError || error instanceof ConfigError) return EXIT.usage;
-  return EXIT.environment;
+  return error instanceof Refused ? EXIT.no : EXIT.environment;
 }
 
 /** The error, its causes, and what an operator can do. Stack traces are for developers. */
-function describeFailure(command: string, error: unknown): string {
-  const lines = [`nautilus${command === "" ? "" : ` ${command}`}: ${messageOf(error)}`];
+function describeFailure(command: Command | undefined, action: string, error: unknown): string {
+  const name = command === undefined ? "nautilus" : `nautilus ${command.name}`;
+  const lines = [`${name}${action}: ${messageOf(error)}`];
   for (let at = error; at instanceof Error; at = at.cause) {
     if (at.cause instanceof Error && !lines.at(-1)?.includes(at.cause.message)) {
       lines.push(`  because: ${messageOf(at.cause)}`);
@@ -93,7 +103,7 @@ function describeFailure(command: string, error: unknown): string {
     const hint = "hint" in at && typeof at.hint === "string" ? `  hint: ${at.hint}` : undefined;
     if (hint !== undefined && !lines.includes(hint)) lines.push(hint);
   }
-  if (error instanceof UsageError) lines.push(`  See: nautilus ${command} --help`);
+  if (error instanceof UsageError) lines.push(`  See: ${name} --help`);
   return lines.join("\n") + "\n";
 }
 

@@ -5,7 +5,8 @@ import { type Command, EXIT, UsageError } from "./command.ts";
 import { fetchAttestation } from "./client/fetch_attestation.ts";
 import { openNode } from "./node/node.ts";
 import { withNodeOptions } from "./node/offline.ts";
-import { replaceFile, runtimeDirectory } from "./runtime_files.ts";
+import { replaceFile } from "./files/written.ts";
+import { runtimeDirectory } from "./runtime_files.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 
 const TIMEOUT_MS = 90_000;

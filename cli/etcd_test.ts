@@ -9,7 +9,7 @@ import { DEFAULT_SERVER_LIMITS, listen } from "../api/server.ts";
 import { openTestStore } from "../tests/fakes/test_store.ts";
 import { type CommandIo, UsageError } from "./command.ts";
 import { etcd } from "./etcd.ts";
-import { adminKubeconfig } from "./runtime_files.ts";
+import { adminKubeconfig } from "./client/kubeconfig.ts";
 
 function commandIo(args: readonly string[], out: string[]): CommandIo {
   return {

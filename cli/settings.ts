@@ -1,9 +1,10 @@
 /** From a command's flags and environment to the Config. */
-import { readBounded } from "./files/bounded_read.ts";
-import { parseArgs } from "@std/cli/parse-args";
 import { type Config, ConfigError, flagName, loadConfig } from "../config.ts";
 import { SETTINGS } from "../config_settings.ts";
-import { type CommandIo, type Flags, type FlagSpec, parseFlags } from "./command.ts";
+import type { CommandIo } from "./command.ts";
+import { readBoundedText } from "./files/bounded_read.ts";
+import { fileReason } from "./files/reason.ts";
+import { type Flags, type FlagSpec, parseFlags } from "./flags.ts";
 
 const MAX_CONFIG_BYTES = 1 << 20;
 const CONFIG_STRINGS = SETTINGS.filter(({ env, isSwitch }) => env !== undefined && !isSwitch)
@@ -43,9 +44,10 @@ export async function loadSettings(
   args: readonly string[],
   own: FlagSpec = {},
 ): Promise<{ config: Config; flags: Flags }> {
-  const flags = parseFlags(parseArgs, args, {
+  const flags = parseFlags(args, {
     strings: [...CONFIG_STRINGS, "config", ...(own.strings ?? [])],
     switches: [...CONFIG_SWITCHES, ...(own.switches ?? [])],
+    lists: own.lists ?? [],
     positionals: own.positionals ?? [],
   });
   const given: Record<string, unknown> = {};
@@ -69,10 +71,8 @@ export async function loadSettings(
 
 async function readConfigFile(path: string): Promise<string> {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(
-      await readBounded(path, MAX_CONFIG_BYTES),
-    );
+    return await readBoundedText(path, MAX_CONFIG_BYTES);
   } catch (cause) {
-    throw new ConfigError(`--config ${path}: ${(cause as Error).message}`, { cause });
+    throw new ConfigError(`--config ${path}: ${fileReason(cause)}`, { cause });
   }
 }

@@ -1,4 +1,4 @@
-/** SIGTERM and SIGINT: the first asks the master to stop, the second ends it at once with 130. */
+/** SIGTERM and SIGINT: the first asks a command to stop, the second ends it at once with 130. */
 import { EXIT } from "./command.ts";
 
 export interface StopSignal extends Disposable {
@@ -6,7 +6,9 @@ export interface StopSignal extends Disposable {
   /** Aborted by the first signal. */
   readonly signal: AbortSignal;
   wait(): Promise<void>;
-  /** Asks the master to stop, as the first signal does. */
+  /** Waits that long at the most; true as soon as the stop was asked for. */
+  within(ms: number): Promise<boolean>;
+  /** Asks to stop, as the first signal does. */
   request(): void;
 }
 
@@ -31,6 +33,13 @@ export function watchStopSignals(): StopSignal {
     },
     signal: controller.signal,
     wait: () => stopped.promise,
+    async within(ms) {
+      const waited = Promise.withResolvers<void>();
+      const timer = setTimeout(waited.resolve, ms);
+      await Promise.race([stopped.promise, waited.promise]);
+      clearTimeout(timer);
+      return requested;
+    },
     request,
     [Symbol.dispose]() {
       for (const signal of signals) Deno.removeSignalListener(signal, onSignal);

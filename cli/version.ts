@@ -1,7 +1,7 @@
 /** `nautilus version`. */
-import { parseArgs } from "@std/cli/parse-args";
 import { VERSION } from "../version.ts";
-import { type Command, EXIT, parseFlags } from "./command.ts";
+import { type Command, EXIT } from "./command.ts";
+import { parseFlags } from "./flags.ts";
 import { programForm } from "./program_form.ts";
 
 export const version: Command = {
@@ -9,7 +9,7 @@ export const version: Command = {
   summary: "Print the version; --verbose adds the runtime and the crypto provider.",
   usage: "Usage: nautilus version [--verbose] [--json]",
   async run(io) {
-    const { switches } = parseFlags(parseArgs, io.args, { switches: ["verbose", "json"] });
+    const { switches } = parseFlags(io.args, { switches: ["verbose", "json"] });
     const facts: Record<string, string> = { version: VERSION };
     if (switches.has("verbose")) {
       const { selectAead } = await import("../store/mod.ts");

@@ -1,24 +1,17 @@
 /** `nautilus worker`: the worker's half of the protocol (docs/ADMISSION.md). */
 import { getLogger } from "@logtape/logtape";
-import { parseArgs } from "@std/cli/parse-args";
 import { createWebCryptoVerifier } from "../backends/signatures.ts";
 import { isCanonicalAddress } from "../sui/address.ts";
 import { isNodeId, nodeKeyHash } from "../sui/admission_message.ts";
 import { loadWallet, type Wallet, WalletError } from "../sui/wallet.ts";
-import {
-  type Command,
-  type CommandIo,
-  EXIT,
-  type ExitCode,
-  parseFlags,
-  UsageError,
-} from "./command.ts";
+import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
 import { fetchAttestation } from "./client/fetch_attestation.ts";
 import { startLogging } from "./logging.ts";
-import { replaceFile } from "./runtime_files.ts";
+import { replaceFile } from "./files/written.ts";
 import { watchStopSignals } from "./stop_signal.ts";
-import { loadPolicy } from "./verify/verify.ts";
 import { diskReader, readEndorsements } from "./files/evidence.ts";
+import { loadPolicy } from "./files/policy.ts";
+import { parseFlags } from "./flags.ts";
 import { createFigures } from "./worker_figures.ts";
 import { createHook } from "./worker_hook.ts";
 import { isFinal, type Joined, joinMaster, type JoinOptions } from "./worker_join.ts";
@@ -76,7 +69,7 @@ export const worker: Command = {
   summary: "Join a master by a Seal token on Sui, and stay.",
   usage: USAGE,
   async run(io) {
-    const { strings, positionals: [action] } = parseFlags(parseArgs, io.args, {
+    const { strings, positionals: [action] } = parseFlags(io.args, {
       strings: STRINGS,
       positionals: ["ACTION"],
     });
@@ -135,6 +128,7 @@ async function join(io: CommandIo, options: Ready, file: WorkerFile): Promise<Ex
   let joined: Joined;
   try {
     joined = await joinOnce(options, file);
+    joined.link[Symbol.dispose]();
   } catch (error) {
     if (!isFinal(error)) throw error;
     io.stderr(`nautilus worker: ${error.message}\n`);

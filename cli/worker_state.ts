@@ -5,7 +5,7 @@ import * as v from "valibot";
 import type { Bytes } from "../backends/mod.ts";
 import { ConfigError } from "../config.ts";
 import type { NodeKey } from "../sui/admission_proof.ts";
-import { replaceFile } from "./runtime_files.ts";
+import { replaceFile } from "./files/written.ts";
 
 const State = v.strictObject({
   v: v.literal(1),

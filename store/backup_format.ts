@@ -28,6 +28,7 @@ import { AeadError, type AeadKey, type AeadProvider } from "./aead.ts";
 import { concatBytes, utf8 } from "./bytes.ts";
 import { StoreError } from "./errors.ts";
 import { deriveKey } from "./kdf.ts";
+import { decodeKeyring } from "./keyring_format.ts";
 import type { LogCopyPart, LogPage } from "./log.ts";
 import { ID_BYTES, NONCE_BYTES, readU53, TAG_BYTES, writeU53 } from "./record.ts";
 
@@ -166,11 +167,10 @@ export class BackupReader {
     const length = new DataView(fixed.buffer).getUint32(FIXED_BYTES - 4);
     if (length > MAX_KEYRING_BYTES) throw altered(`its key ring has ${length} bytes`);
     const idAt = MAGIC.length;
-    return {
-      storeId: fixed.slice(idAt, idAt + ID_BYTES),
-      salt: fixed.slice(idAt + ID_BYTES, idAt + ID_BYTES + SALT_BYTES),
-      keyring: await this.#take(length, "its key ring"),
-    };
+    const storeId = fixed.slice(idAt, idAt + ID_BYTES);
+    const keyring = await this.#take(length, "its key ring");
+    requireKeyring(keyring, storeId);
+    return { storeId, salt: fixed.slice(idAt + ID_BYTES, idAt + ID_BYTES + SALT_BYTES), keyring };
   }
 
   /** @throws {StoreError} `backup_altered` where it is cut off */
@@ -222,6 +222,20 @@ export class BackupReader {
     if (digested) this.#digest.update(read);
     this.#at += got;
     return read;
+  }
+}
+
+/** What can be told of a key ring without a key: that it is one, and this store's. */
+function requireKeyring(bytes: Bytes, storeId: Bytes): void {
+  let named: string;
+  try {
+    named = decodeKeyring(bytes).body.store_id;
+  } catch (cause) {
+    if (!(cause instanceof StoreError)) throw cause;
+    throw altered(`its key ring is damaged: ${cause.message}`);
+  }
+  if (named !== storeId.toHex()) {
+    throw altered(`its key ring is of the store ${named}, its header of ${storeId.toHex()}`);
   }
 }
 

@@ -298,7 +298,7 @@ Deno.test("standingStore() and hasAllOf() tell an ancestor from a newer store an
     const back = await restored(concatBytes(...pieces), path);
     const stands = async (of: MemoryMedium) => {
       await using log = createMemoryLog(of);
-      const standing = await standingStore(log, aead, kek);
+      const standing = await standingStore(log, aead, { kek });
       return standing.kind === "same" ? hasAllOf(back, standing.head) : standing.kind;
     };
     assertEquals(await stands(createMemoryMedium()), "none");
@@ -313,6 +313,56 @@ Deno.test("standingStore() and hasAllOf() tell an ancestor from a newer store an
     assertEquals(await stands(other), "other");
     assertEquals(await stands({ ...older, head: bytes("no head") }), "unreadable");
   });
+});
+
+Deno.test("standingStore() tells by this TEE's sealer how far a store got, where this TEE made it", async () => {
+  const medium = createMemoryMedium();
+  const { aead, sealer } = testStoreOptions();
+  const made = await openBackedUp(medium);
+  await commit(made, put("etcd", "k", "1"));
+  const { storeId } = made;
+  const { sequence } = made.head();
+  await made[Symbol.asyncDispose]();
+  const stands = async (key: Parameters<typeof standingStore>[2], of = medium) => {
+    await using log = createMemoryLog(of);
+    return await standingStore(log, aead, key);
+  };
+  const standing = await stands({ sealer, storeId });
+  assert(standing.kind === "same");
+  assertEquals(BigInt(standing.head.sequence), sequence);
+  assertEquals((await stands({ sealer, storeId: random(16) })).kind, "other");
+  // Another TEE, or one without a sealing key: the recovery key tells later.
+  assertEquals((await stands({ sealer: elsewhere, storeId })).kind, "sealed");
+  assertEquals((await stands({ sealer: undefined, storeId })).kind, "sealed");
+  assertEquals((await stands({ sealer, storeId }, createMemoryMedium())).kind, "none");
+  const damaged = { ...medium, keyring: bytes("no key ring") };
+  assertEquals((await stands({ sealer, storeId }, damaged)).kind, "unreadable");
+});
+
+Deno.test("a backup whose key ring is damaged, or another store's, says so in words of its own", async () => {
+  await using store = await openBackedUp();
+  const { pieces: [header] } = await take(store);
+  const refusal = (from: string, to: string) => {
+    const at = new TextDecoder("latin1").decode(header).indexOf(from);
+    const damaged = header!.slice();
+    damaged.set(bytes(to), at);
+    return assertRejects(() => new BackupReader(source(damaged)).header(), StoreError);
+  };
+  const noJson = await refusal('{"format"', "{\0format\0");
+  assertEquals(noJson.code, "backup_altered");
+  assertEquals(
+    noJson.message,
+    "the backup is not what was written: its key ring is damaged: the keyring is not what this " +
+      "program wrote: its body is not JSON",
+  );
+  assertEquals(noJson.cause, undefined);
+  const id = store.storeId.toHex();
+  const foreign = await refusal(id, "0".repeat(32));
+  assertEquals(
+    foreign.message,
+    `the backup is not what was written: its key ring is of the store ${"0".repeat(32)}, its ` +
+      `header of ${id}`,
+  );
 });
 
 Deno.test("a restored store begins without the anchor of the one that was, which refuses it", async () => {

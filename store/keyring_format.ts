@@ -91,9 +91,8 @@ export function encodeKeyring(body: KeyringBody, mac: (bodyBytes: Bytes) => Byte
 
 /** @throws {StoreError} `keyring_altered` naming the field */
 export function decodeKeyring(bytes: Bytes): EncodedKeyring {
-  const altered = (what: string, cause?: unknown) =>
+  const altered = (what: string) =>
     new StoreError("keyring_altered", `the keyring is not what this program wrote: ${what}`, {
-      cause,
       hint: "restore the keyring with the rest of its data directory, or restore a backup",
     });
   if (bytes.length < 4 + MAC_BYTES) throw altered(`${bytes.length} bytes`);
@@ -105,8 +104,9 @@ export function decodeKeyring(bytes: Bytes): EncodedKeyring {
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bodyBytes));
-  } catch (cause) {
-    throw altered("its body is not JSON", cause);
+  } catch {
+    // What the runtime says of it quotes the bytes and helps nobody.
+    throw altered("its body is not JSON");
   }
   const parsed = v.safeParse(BODY, json);
   if (!parsed.success) {

@@ -3,7 +3,7 @@
  * then a new incarnation under a key ring that this TEE seals. Memory does not grow with the store.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
-import type { Bytes, Sealer, SealPolicy } from "../backends/mod.ts";
+import { BackendError, type Bytes, type Sealer, type SealPolicy } from "../backends/mod.ts";
 import type { AeadProvider } from "./aead.ts";
 import { BackupCipher, type BackupHeader, type BackupReader, decodePart } from "./backup_format.ts";
 import { equalBytes, release } from "./bytes.ts";
@@ -13,7 +13,7 @@ import { sealGroup } from "./group.ts";
 import type { Head } from "./head.ts";
 import { decodeIncarnation, encodeIncarnation, type IncarnationRecord } from "./incarnation.ts";
 import { deriveKey } from "./kdf.ts";
-import { type Keyring, renewKeyring, unlockKeyring, wipeKeyring } from "./keyring.ts";
+import { type Keyring, openKeyring, renewKeyring, unlockKeyring, wipeKeyring } from "./keyring.ts";
 import { decodeKeyring } from "./keyring_format.ts";
 import { openHead } from "./load.ts";
 import type { DurableLog, LogStart } from "./log.ts";
@@ -247,20 +247,29 @@ export type StandingStore =
   /** Of this store id. */
   | { readonly kind: "same"; readonly head: Head }
   | { readonly kind: "other"; readonly storeId: Bytes }
+  /** Of this store id, and this TEE does not open it: only the operator's answer tells how far it got. */
+  | { readonly kind: "sealed" }
   | { readonly kind: "unreadable"; readonly reason: string };
 
-/** How far the store in a log got, as far as the KEK of a backup tells. Changes nothing. */
+/** What a standing store is looked at with. */
+export type StandingKey =
+  /** The KEK of a backup, 32 bytes; stays the caller's. */
+  | { readonly kek: Bytes }
+  /** This TEE's sealer, before anybody was asked for the KEK; `storeId` is the backup's. */
+  | { readonly sealer: Sealer | undefined; readonly storeId: Bytes };
+
+/** How far the store in a log got, as far as this key tells. Changes nothing. */
 export async function standingStore(
   log: DurableLog,
   aead: AeadProvider,
-  kek: Bytes,
+  key: StandingKey,
 ): Promise<StandingStore> {
   try {
     const start = await log.start();
     if (start.empty && start.head === undefined && start.keyring === undefined) {
       return { kind: "none" };
     }
-    return await openStanding(start, aead, kek);
+    return await openStanding(start, aead, key);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     return { kind: "unreadable", reason: error.message };
@@ -270,26 +279,27 @@ export async function standingStore(
 async function openStanding(
   { head, keyring: bytes }: LogStart,
   aead: AeadProvider,
-  kek: Bytes,
+  key: StandingKey,
 ): Promise<StandingStore> {
   if (bytes === undefined) return { kind: "unreadable", reason: "its key ring is gone" };
   if (head === undefined) return { kind: "unreadable", reason: "its head is gone" };
   const storeId = Uint8Array.fromHex(decodeKeyring(bytes).body.store_id);
+  if ("storeId" in key && !equalBytes(storeId, key.storeId)) return { kind: "other", storeId };
+  const random = (): never => {
+    throw new TypeError("nothing is sealed here");
+  };
   let keyring: Keyring;
   try {
-    keyring = await unlockKeyring({ aead }, bytes, kek.slice());
+    keyring = "kek" in key
+      ? await unlockKeyring({ aead }, bytes, key.kek.slice())
+      : await openKeyring({ aead, sealer: key.sealer, random }, bytes);
   } catch (error) {
+    const isSealed = error instanceof StoreError || error instanceof BackendError;
+    if ("sealer" in key && isSealed) return { kind: "sealed" };
     if (!(error instanceof StoreError) || error.code !== "keyring_altered") throw error;
     return { kind: "other", storeId };
   }
-  const sealer = new RecordSealer({
-    storeId,
-    aead,
-    deks: keyring.deks,
-    random: () => {
-      throw new TypeError("nothing is sealed here");
-    },
-  });
+  const sealer = new RecordSealer({ storeId, aead, deks: keyring.deks, random });
   try {
     return { kind: "same", head: await openHead(sealer, head) };
   } finally {

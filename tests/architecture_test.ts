@@ -88,13 +88,27 @@ Deno.test("architecture: imports follow the arrows main -> api -> store -> backe
   expectNone("imports against the arrows", offenders);
 });
 
+/** Commands of several files: whoever needs a part of one, needs it below them. */
+const FAMILIES = ["admin", "key", "store", "verify"] as const;
+
 /** Floors of cli/, each path and who may stand on it. */
 const FLOORS: readonly (readonly [floor: string, users: RegExp])[] = [
   ["cli/master/", /^cli\/(master\/|serve\.ts$)/],
   ["cli/serve.ts", /^main\.ts$/],
+  ...FAMILIES.map((name) => [`cli/${name}/`, new RegExp(`^(main\\.ts$|cli/${name}/)`)] as const),
 ];
 
-Deno.test("architecture: the master stands on the node, and only `serve` stands on the master", () => {
+/** What commands share: how they read and write files, and how they talk to a master. */
+const SHARED: readonly (readonly [floor: string, standsOn: RegExp])[] = [
+  ["cli/files/", /^cli\/(files\/|command\.ts$)/],
+  ["cli/client/", /^cli\/(client\/|files\/|command\.ts$|flags\.ts$)/],
+];
+
+Deno.test("architecture: the master stands on the node, only `serve` on the master, no family of commands on another", () => {
+  const missing = [...FLOORS, ...SHARED].map(([floor]) => floor).filter((floor) =>
+    !program.some(({ path }) => path.startsWith(floor))
+  );
+  expectNone("floors that are not there", missing);
   const offenders = FLOORS.flatMap(([floor, users]) =>
     program.filter(({ path }) => !users.test(path)).flatMap(({ path, imports }) =>
       imports.flatMap(({ file, line }) =>
@@ -102,7 +116,20 @@ Deno.test("architecture: the master stands on the node, and only `serve` stands 
       )
     )
   );
-  expectNone("imports of the master from elsewhere", offenders);
+  expectNone("imports of a command from elsewhere", offenders);
+});
+
+Deno.test("architecture: what commands share knows none of them, nor how a node is opened", () => {
+  const offenders = SHARED.flatMap(([floor, standsOn]) =>
+    program.filter(({ path }) => path.startsWith(floor)).flatMap(({ path, imports }) =>
+      imports.flatMap(({ file, line }) =>
+        file?.startsWith("cli/") === true && !standsOn.test(file)
+          ? [`${path}:${line}: ${file}`]
+          : []
+      )
+    )
+  );
+  expectNone("imports upwards within cli/", offenders);
 });
 
 Deno.test("architecture: the program imports no test code", () => {

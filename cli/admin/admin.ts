@@ -1,7 +1,19 @@
 /** `nautilus admin`: the admin's key, and tokens for it, on the admin's own machine. */
-import { AdminRefused, type TrustFlags } from "../client/login.ts";
-import { WrongPeer } from "../client/pinned_request.ts";
+import { type Actions, runAction } from "../actions.ts";
+import { makeAdminKey, readAdminKey } from "../client/admin_key.ts";
+import { execKubeconfig } from "../client/kubeconfig.ts";
+import {
+  changeAdminKey,
+  type LoggedIn,
+  logIn,
+  LOGIN_FLAGS,
+  readAuditPage,
+  revokeToken,
+} from "../client/login.ts";
+import { TRUST_HELP } from "../client/trust.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
+import { writeNewFile } from "../files/written.ts";
+import { type Flags, parseFlags, required } from "../flags.ts";
 
 const USAGE = [
   "Usage: nautilus admin keygen --out FILE",
@@ -24,93 +36,51 @@ const USAGE = [
   "            before; the mark on standard error is the next --since. --verify checks a kept copy",
   "",
   "TRUST says which master it is. No certificate is believed as it stands:",
-  "  --policy POLICY [--endorsements FILE,…]  its evidence is appraised and must bind its TLS key",
-  "  --spki SHA256                            its TLS key, hex (kubeconfig writes this one)",
-  "  --ca FILE                                its CA, PEM; the name in the URL must fit",
+  ...TRUST_HELP,
   "http:// is for a simulation on this machine.",
   "",
   "Exit code 0: done; 1: the master refuses, or is not what the policy asks for; 2: usage;",
   "3: the master cannot be reached.",
 ].join("\n");
 
+const ACTIONS: Actions = {
+  keygen: () => keygen,
+  login: () => login,
+  token: () => token,
+  kubeconfig: () => kubeconfig,
+  rotate: () => rotate,
+  revoke: () => revoke,
+  audit: () => audit,
+};
+
 export const admin: Command = {
   name: "admin",
   summary: "Make the admin's key, log in, get tokens for kubectl.",
   usage: USAGE,
-  async run(io) {
-    const [action, ...args] = io.args;
-    const run = action === undefined || !Object.hasOwn(ACTIONS, action)
-      ? undefined
-      : ACTIONS[action];
-    if (run === undefined) {
-      throw new UsageError(
-        `unknown action "${action ?? ""}"; valid are: ${Object.keys(ACTIONS).join(", ")}`,
-      );
-    }
-    try {
-      return await run({ ...io, args });
-    } catch (error) {
-      if (!(error instanceof AdminRefused) && !(error instanceof WrongPeer)) throw error;
-      io.stderr(`nautilus admin: ${error.message}\n`);
-      return EXIT.no;
-    }
-  },
-};
-
-const ACTIONS: Readonly<Record<string, (io: CommandIo) => Promise<ExitCode>>> = {
-  keygen,
-  login,
-  token,
-  kubeconfig,
-  rotate,
-  revoke,
-  audit,
+  actions: Object.keys(ACTIONS),
+  run: (io) => runAction(ACTIONS, io),
 };
 
 async function keygen(io: CommandIo): Promise<ExitCode> {
-  const flags = await parse(io, ["out"]);
-  const out = flags["out"];
-  if (out === undefined) throw new UsageError("--out FILE is missing");
-  const { makeAdminKey } = await import("../client/admin_key.ts");
+  const out = required(parseFlags(io.args, { strings: ["out"] }).strings, "out");
   const { pem, publicKey } = await makeAdminKey();
-  try {
-    await Deno.writeTextFile(out, pem, { createNew: true, mode: 0o600 });
-  } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) {
-      throw new UsageError(`--out ${out}: there is a file already; it is left as it is`);
-    }
-    throw error;
-  }
+  await writeNewFile("out", out, pem, 0o600);
   io.stdout(`${publicKey}\n`);
   return EXIT.done;
 }
 
-const LOGIN_FLAGS = ["master", "key", "policy", "endorsements", "spki", "ca", "ttl"];
-
-async function open(io: CommandIo, more: readonly string[] = []) {
-  const flags = await parse(io, [...LOGIN_FLAGS, ...more]);
-  const [{ adminLogin, establishTrust }, { readAdminKey }] = await Promise.all([
-    import("../client/login.ts"),
-    import("../client/admin_key.ts"),
-  ]);
-  const master = masterUrl(flags["master"]);
-  const keyPath = flags["key"];
-  if (keyPath === undefined) throw new UsageError("--key FILE is missing");
-  const ttlText = flags["ttl"];
+/** Logs in by the flags that every action here has, and by its own. */
+async function open(io: CommandIo, more: readonly string[] = []): Promise<LoggedIn & Flags> {
+  const flags = parseFlags(io.args, {
+    ...LOGIN_FLAGS,
+    strings: [...LOGIN_FLAGS.strings, "ttl", ...more],
+  });
+  const ttlText = flags.strings["ttl"];
   const ttl = ttlText === undefined ? undefined : /^\d+$/.test(ttlText) ? Number(ttlText) : NaN;
   if (ttl !== undefined && !(ttl >= 60 && ttl <= 3_600)) {
     throw new UsageError(`--ttl "${ttlText}": 60 to 3600 seconds are wanted`);
   }
-  const key = await readAdminKey(keyPath);
-  const trust: TrustFlags = {
-    policy: flags["policy"],
-    endorsements: flags["endorsements"]?.split(",") ?? [],
-    ca: flags["ca"],
-    spki: flags["spki"],
-  };
-  const check = await establishTrust(master, trust);
-  const session = await adminLogin(master, check, key, ttl);
-  return { flags, master, keyPath, check, session };
+  return { ...await logIn(flags, ttl), ...flags };
 }
 
 async function login(io: CommandIo): Promise<ExitCode> {
@@ -140,59 +110,20 @@ async function token(io: CommandIo): Promise<ExitCode> {
 }
 
 async function kubeconfig(io: CommandIo): Promise<ExitCode> {
-  const { session, master, keyPath } = await open(io);
+  const { session, master, strings } = await open(io);
   const { peerSpki, certificateAuthority } = session;
   const pin = peerSpki === undefined
     ? []
     : ["--spki", new Uint8Array(await crypto.subtle.digest("SHA-256", peerSpki)).toHex()];
-  const args = [
-    "admin",
-    "token",
-    "--master",
-    master.origin,
-    "--key",
-    await Deno.realPath(keyPath),
-    ...pin,
-  ];
-  io.stdout(
-    [
-      "apiVersion: v1",
-      "kind: Config",
-      "current-context: nautilus",
-      "clusters:",
-      "- name: nautilus",
-      "  cluster:",
-      `    server: ${master.origin}`,
-      ...(certificateAuthority === undefined
-        ? []
-        : [`    certificate-authority-data: ${btoa(certificateAuthority)}`]),
-      "contexts:",
-      "- name: nautilus",
-      "  context:",
-      "    cluster: nautilus",
-      "    user: admin",
-      "users:",
-      "- name: admin",
-      "  user:",
-      "    exec:",
-      "      apiVersion: client.authentication.k8s.io/v1",
-      "      command: nautilus",
-      "      interactiveMode: Never",
-      "      args:",
-      ...args.map((argument) => `      - ${JSON.stringify(argument)}`),
-      "",
-    ].join("\n"),
-  );
+  const key = await Deno.realPath(required(strings, "key"));
+  const args = ["admin", "token", "--master", master.origin, "--key", key, ...pin];
+  io.stdout(execKubeconfig({ server: master.origin, certificateAuthority, args }));
   return EXIT.done;
 }
 
 async function rotate(io: CommandIo): Promise<ExitCode> {
-  const { session, master, check, flags } = await open(io, ["new-key"]);
-  const path = flags["new-key"];
-  if (path === undefined) throw new UsageError("--new-key FILE is missing");
-  const { readAdminKey } = await import("../client/admin_key.ts");
-  const { changeAdminKey } = await import("../client/login.ts");
-  const next = await readAdminKey(path);
+  const { session, master, check, strings } = await open(io, ["new-key"]);
+  const next = await readAdminKey(required(strings, "new-key"));
   await changeAdminKey(master, check, session, next);
   io.stdout(`${next.publicKey}\n`);
   io.stderr(
@@ -203,12 +134,11 @@ async function rotate(io: CommandIo): Promise<ExitCode> {
 }
 
 async function revoke(io: CommandIo): Promise<ExitCode> {
-  const { session, master, check, flags } = await open(io, ["token-id"]);
-  const wanted = flags["token-id"];
+  const { session, master, check, strings } = await open(io, ["token-id"]);
+  const wanted = strings["token-id"];
   if (wanted === undefined || !/^([0-9a-f]{32}|all)$/.test(wanted)) {
     throw new UsageError(`--token-id "${wanted ?? ""}": 32 hex digits, or all, are wanted`);
   }
-  const { revokeToken } = await import("../client/login.ts");
   await revokeToken(master, check, session, wanted);
   io.stderr(wanted === "all" ? "Every token was revoked.\n" : `Token ${wanted} was revoked.\n`);
   return EXIT.done;
@@ -218,15 +148,14 @@ async function audit(io: CommandIo): Promise<ExitCode> {
   const { chainOf, markOf, markText, readAudit, readKeptAudit } = await import("./audit.ts");
   const kept = io.args.some((arg) => arg === "--verify" || arg.startsWith("--verify="));
   if (kept) {
-    const flags = await parse(io, ["verify", "since"]);
-    const since = markOf(flags["since"]);
-    const records = await readKeptAudit(flags["verify"] ?? "", since);
+    const { strings } = parseFlags(io.args, { strings: ["verify", "since"] });
+    const since = markOf(strings["since"]);
+    const records = await readKeptAudit(required(strings, "verify"), since);
     io.stderr(`${records.length} records, intact. Mark: ${markText(records, since)}\n`);
     return EXIT.done;
   }
-  const { session, master, check, flags } = await open(io, ["chain", "since"]);
-  const [chain, since] = [chainOf(flags["chain"]), markOf(flags["since"])];
-  const { readAuditPage } = await import("../client/login.ts");
+  const { session, master, check, strings } = await open(io, ["chain", "since"]);
+  const [chain, since] = [chainOf(strings["chain"]), markOf(strings["since"])];
   const records = await readAudit(
     (after, limit) => readAuditPage(master, check, session, { chain, after, limit }),
     since,
@@ -234,26 +163,6 @@ async function audit(io: CommandIo): Promise<ExitCode> {
   for (const record of records) io.stdout(`${JSON.stringify(record)}\n`);
   io.stderr(`${records.length} records, intact. Mark: ${markText(records, since)}\n`);
   return EXIT.done;
-}
-
-async function parse(
-  io: CommandIo,
-  strings: readonly string[],
-): Promise<Readonly<Record<string, string>>> {
-  const [{ parseFlags }, { parseArgs }] = await Promise.all([
-    import("../command.ts"),
-    import("@std/cli/parse-args"),
-  ]);
-  return parseFlags(parseArgs, io.args, { strings }).strings;
-}
-
-function masterUrl(text: string | undefined): URL {
-  if (text === undefined) throw new UsageError("--master URL is missing");
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const isWhole = url !== undefined && /^https?:$/.test(url.protocol) && url.username === "" &&
-    url.search === "" && url.hash === "" && url.pathname === "/";
-  if (!isWhole) throw new UsageError(`--master "${text}": https://HOST:PORT and no more is wanted`);
-  return url;
 }
 
 function isoTime(seconds: number): string {

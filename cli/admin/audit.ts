@@ -8,9 +8,9 @@ import {
   verifyAuditChain,
 } from "../../api/audit/mod.ts";
 import { MAX_AUDIT_PAGE } from "../../api/admin_schemas.ts";
-import { AdminRefused } from "../client/login.ts";
-import { readBounded } from "../files/bounded_read.ts";
-import { UsageError } from "../command.ts";
+import { Refused, UsageError } from "../command.ts";
+import { readBoundedText } from "../files/bounded_read.ts";
+import { fileReason } from "../files/reason.ts";
 
 const MAX_FILE_BYTES = 256 << 20;
 
@@ -49,7 +49,7 @@ export function markOf(text: string | undefined): AuditMark | undefined {
  * Every record after `since`, page by page, checked.
  *
  * @param read one page
- * @throws {AdminRefused} where a record is missing, changed or out of its place
+ * @throws {Refused} where a record is missing, changed or out of its place
  */
 export async function readAudit(
   read: (after: number, limit: number) => Promise<unknown>,
@@ -59,15 +59,15 @@ export async function readAudit(
   let after = since?.sequence ?? 0;
   for (;;) {
     const result = v.safeParse(PAGE, await read(after, MAX_AUDIT_PAGE));
-    if (!result.success) throw new AdminRefused("the master's audit log cannot be read");
+    if (!result.success) throw new Refused("the master's audit log cannot be read");
     const { records, newest, oldest, head } = result.output;
     if (since !== undefined && all.length === 0 && newest < since.sequence) {
-      throw new AdminRefused(
+      throw new Refused(
         `the audit log ends at record ${newest}, but ${since.sequence} was there: it was put back`,
       );
     }
     if (since !== undefined && all.length === 0 && oldest > since.sequence + 1) {
-      throw new AdminRefused(
+      throw new Refused(
         `records ${since.sequence + 1} to ${oldest - 1} are not kept any more; look more often`,
       );
     }
@@ -77,7 +77,7 @@ export async function readAudit(
       requireIntact(verifyAuditChain(all, since));
       const end = last?.hash ?? all.at(-1)?.hash ?? since?.hash;
       if (end !== undefined && newest > 0 && end !== head) {
-        throw new AdminRefused(`the newest record is not the one that the master names: ${head}`);
+        throw new Refused(`the newest record is not the one that the master names: ${head}`);
       }
       return all;
     }
@@ -85,18 +85,16 @@ export async function readAudit(
   }
 }
 
-/** Records kept as JSON lines. @throws {AdminRefused} as readAudit; {UsageError} for a file that is none */
+/** Records kept as JSON lines. @throws {Refused} as readAudit; {UsageError} for a file that is none */
 export async function readKeptAudit(
   path: string,
   since: AuditMark | undefined,
 ): Promise<readonly AuditRecord[]> {
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(
-      await readBounded(path, MAX_FILE_BYTES),
-    );
+    text = await readBoundedText(path, MAX_FILE_BYTES);
   } catch (cause) {
-    throw new UsageError(`--verify ${path}: ${cause instanceof Error ? cause.message : cause}`);
+    throw new UsageError(`--verify ${path}: ${fileReason(cause)}`, { cause });
   }
   const records = text.split("\n").filter((line) => line !== "").map((line, i) => {
     let value: unknown;
@@ -106,7 +104,7 @@ export async function readKeptAudit(
       value = undefined;
     }
     const result = v.safeParse(AuditRecord, value);
-    if (!result.success) throw new AdminRefused(`line ${i + 1} of ${path} is no audit record`);
+    if (!result.success) throw new Refused(`line ${i + 1} of ${path} is no audit record`);
     return result.output;
   });
   requireIntact(verifyAuditChain(records, since));
@@ -115,7 +113,7 @@ export async function readKeptAudit(
 
 function requireIntact(verdict: ChainVerdict): void {
   if (verdict.intact) return;
-  throw new AdminRefused(
+  throw new Refused(
     `the audit log is broken at record ${verdict.sequence}: ${verdict.reason}`,
   );
 }

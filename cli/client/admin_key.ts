@@ -1,6 +1,6 @@
 /** The admin's private key on the admin's own machine. */
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
-import { UsageError } from "../command.ts";
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { readPrivateKey } from "../files/private_key.ts";
 
 export interface AdminKeyFile {
   readonly key: KeyObject;
@@ -23,28 +23,8 @@ export async function makeAdminKey(): Promise<
 
 /** @throws {UsageError} for a file that is no unencrypted Ed25519 PKCS #8 key, or that others may read */
 export async function readAdminKey(path: string): Promise<AdminKeyFile> {
-  let pem: string;
-  try {
-    const { mode } = await Deno.stat(path);
-    if (mode !== null && (mode & 0o077) !== 0) {
-      throw new UsageError(`--key ${path}: others may read it; chmod 600 ${path}`);
-    }
-    pem = await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof UsageError) throw error;
-    throw new UsageError(`--key ${path}: ${error instanceof Error ? error.message : error}`);
-  }
-  let key: KeyObject;
-  try {
-    key = createPrivateKey({ key: pem, format: "pem" });
-  } catch {
-    throw new UsageError(
-      `--key ${path}: an Ed25519 key in PEM (BEGIN PRIVATE KEY, PKCS #8) is wanted`,
-    );
-  }
-  if (key.asymmetricKeyType !== "ed25519") {
-    throw new UsageError(`--key ${path}: an Ed25519 key is wanted, not ${key.asymmetricKeyType}`);
-  }
+  const wanted = "an Ed25519 key in PEM (BEGIN PRIVATE KEY, PKCS #8)";
+  const key = await readPrivateKey(path, "ed25519", wanted);
   const spki = new Uint8Array(createPublicKey(key).export({ format: "der", type: "spki" }));
   return { key, publicKey: spki.toBase64() };
 }

@@ -5,9 +5,8 @@
  */
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { TLSSocket } from "node:tls";
 import type { Bytes } from "../../backends/mod.ts";
-import { parseCertificate } from "../../backends/x509/mod.ts";
+import { joined, peerSpki as peerKey } from "./peer_key.ts";
 
 const MAX_BODY_BYTES = 4 << 20;
 
@@ -66,30 +65,13 @@ export function fetchAttestation(
       response.on("error", fail);
       response.on("end", () => {
         clearTimeout(timer);
-        const body = new Uint8Array(length);
-        let offset = 0;
-        for (const chunk of chunks) {
-          body.set(chunk, offset);
-          offset += chunk.length;
-        }
         resolve({
           status: response.statusCode ?? 0,
-          body: new TextDecoder().decode(body),
+          body: new TextDecoder().decode(joined(chunks, length)),
           peerSpki,
         });
       });
     });
     outgoing.end();
   });
-}
-
-function peerKey(socket: unknown): Bytes {
-  if (!(socket instanceof TLSSocket)) throw new Error("the connection is not TLS");
-  const certificate: unknown = socket.getPeerCertificate(true);
-  const raw: unknown =
-    typeof certificate === "object" && certificate !== null && "raw" in certificate
-      ? certificate.raw
-      : undefined;
-  if (!(raw instanceof Uint8Array)) throw new Error("the peer showed no certificate");
-  return parseCertificate(raw).spki;
 }

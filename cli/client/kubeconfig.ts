@@ -1,5 +1,9 @@
-/** The kubeconfig that the simulation writes: where its master is, and a token for it. */
+/** Kubeconfigs: the ones that this program writes, and reading the simulation's. */
 import { UsageError } from "../command.ts";
+import { readBoundedText } from "../files/bounded_read.ts";
+import { fileReason } from "../files/reason.ts";
+
+const MAX_KUBECONFIG_BYTES = 1 << 20;
 
 export interface KubeconfigMaster {
   readonly server: string;
@@ -8,14 +12,15 @@ export interface KubeconfigMaster {
   readonly authority: string | undefined;
 }
 
-/** Reads what the master itself writes: block YAML, the token unquoted. */
+/** Reads what the master itself writes: block YAML, the token unquoted. @throws {UsageError} */
 export async function readKubeconfig(path: string): Promise<KubeconfigMaster> {
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readBoundedText(path, MAX_KUBECONFIG_BYTES);
   } catch (cause) {
     throw new UsageError(
-      `${path}: no kubeconfig can be read there; start the master, or name one with --kubeconfig`,
+      `${path}: no kubeconfig can be read there (${fileReason(cause)}); start the simulation's ` +
+        "master, name its file with --kubeconfig, or log in: --master URL --key FILE TRUST",
       { cause },
     );
   }
@@ -23,7 +28,10 @@ export async function readKubeconfig(path: string): Promise<KubeconfigMaster> {
   const server = field("server");
   const token = field("token");
   if (server === undefined || token === undefined) {
-    throw new UsageError(`${path}: server or token is missing`);
+    throw new UsageError(
+      `${path}: server or token is missing; a kubeconfig that logs in by itself is for kubectl: ` +
+        "give --master URL --key FILE TRUST instead",
+    );
   }
   const authority = field("certificate-authority-data");
   return {
@@ -31,4 +39,57 @@ export async function readKubeconfig(path: string): Promise<KubeconfigMaster> {
     token,
     authority: authority === undefined ? undefined : atob(authority),
   };
+}
+
+interface KubeconfigOptions {
+  readonly server: string;
+  /** PEM; undefined for the plain listener. */
+  readonly certificateAuthority: string | undefined;
+}
+
+/** Block YAML for kubectl; the token unquoted, as docs/API.md promises. */
+export function adminKubeconfig(options: KubeconfigOptions & { readonly token: string }): string {
+  return kubeconfig(options, [`    token: ${options.token}`]);
+}
+
+/** The same, holding no secret: kubectl runs `nautilus` with these arguments for a token. */
+export function execKubeconfig(
+  options: KubeconfigOptions & { readonly args: readonly string[] },
+): string {
+  return kubeconfig(options, [
+    "    exec:",
+    "      apiVersion: client.authentication.k8s.io/v1",
+    "      command: nautilus",
+    "      interactiveMode: Never",
+    "      args:",
+    ...options.args.map((argument) => `      - ${JSON.stringify(argument)}`),
+  ]);
+}
+
+function kubeconfig(
+  { server, certificateAuthority }: KubeconfigOptions,
+  user: readonly string[],
+): string {
+  return [
+    "apiVersion: v1",
+    "kind: Config",
+    "current-context: nautilus",
+    "clusters:",
+    "- name: nautilus",
+    "  cluster:",
+    `    server: ${server}`,
+    ...(certificateAuthority === undefined
+      ? []
+      : [`    certificate-authority-data: ${btoa(certificateAuthority)}`]),
+    "contexts:",
+    "- name: nautilus",
+    "  context:",
+    "    cluster: nautilus",
+    "    user: admin",
+    "users:",
+    "- name: admin",
+    "  user:",
+    ...user,
+    "",
+  ].join("\n");
 }

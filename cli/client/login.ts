@@ -2,16 +2,12 @@
 import { sign } from "node:crypto";
 import * as v from "valibot";
 import { type AdminPurpose, adminSignatureInput } from "../../api/admin/messages.ts";
-import { appraiseBundle, parseBundle } from "../../backends/bundle.ts";
-import { resultText } from "../../backends/result_json.ts";
 import type { Bytes } from "../../backends/mod.ts";
-import { createEvidenceVerifier } from "../../backends/verification.ts";
-import { type AdminKeyFile } from "./admin_key.ts";
-import { UsageError } from "../command.ts";
-import { fetchAttestation } from "./fetch_attestation.ts";
+import { type Flags, required } from "../flags.ts";
+import { type AdminKeyFile, readAdminKey } from "./admin_key.ts";
+import { decoded, refusal } from "./answer.ts";
 import { connectPinned, type PeerCheck, type PinnedAnswer } from "./pinned_request.ts";
-import { loadPolicy } from "../verify/verify.ts";
-import { diskReader, readEndorsements } from "../files/evidence.ts";
+import { TRUST_FLAGS, type TrustedMaster, trustedMaster } from "./trust.ts";
 
 const TIMEOUT_MS = 90_000;
 
@@ -23,7 +19,6 @@ const LOGIN = v.object({
   certificate_authority: v.nullable(v.string()),
 });
 const REVOKED = v.object({ status: v.literal("revoked"), token_id: v.string() });
-const PROBLEM = v.object({ detail: v.string(), code: v.string(), hint: v.optional(v.string()) });
 
 export interface AdminSession {
   readonly token: string;
@@ -36,93 +31,30 @@ export interface AdminSession {
   readonly peerSpki: Bytes | undefined;
 }
 
-/** How the master proves itself, as the command line says it. */
-export interface TrustFlags {
-  readonly policy: string | undefined;
-  /** Collateral and the like, beside the policy. */
-  readonly endorsements: readonly string[];
-  /** File with a PEM certificate. */
-  readonly ca: string | undefined;
-  /** SHA-256 of the master's SPKI, hex. */
-  readonly spki: string | undefined;
+/** A master that has proved itself, and the session that the admin's key opened there. */
+export interface LoggedIn extends TrustedMaster {
+  readonly key: AdminKeyFile;
+  readonly session: AdminSession;
 }
 
-/** The master refused. Exit code 1. */
-export class AdminRefused extends Error {
-  override readonly name = "AdminRefused";
-  readonly code = "admin_refused";
-}
+/** The flags of a login. */
+export const LOGIN_FLAGS = {
+  strings: [...TRUST_FLAGS.strings, "key"],
+  lists: TRUST_FLAGS.lists,
+} as const;
 
 /**
- * Who may answer at this URL, from the flags; with a policy the evidence is fetched and appraised.
- * @throws {UsageError} without a way to know the master; {AdminRefused} where its evidence is not affirming
+ * @param ttlSeconds as the master likes it where it is left out
+ * @throws {UsageError} {Refused} {Error} where the master cannot be reached
  */
-export async function establishTrust(master: URL, flags: TrustFlags): Promise<PeerCheck> {
-  const ways = [flags.policy, flags.ca, flags.spki].filter((way) => way !== undefined);
-  if (ways.length > 1) throw new UsageError("one of --policy, --ca, --spki, not several");
-  if (master.protocol === "http:") {
-    if (!["localhost", "127.0.0.1", "[::1]"].includes(master.hostname)) {
-      throw new UsageError(`${master.origin}: plain HTTP is for this machine alone; use https://`);
-    }
-    if (ways.length > 0) throw new UsageError("--policy, --ca and --spki need https://");
-    return { kind: "loopback" };
-  }
-  if (flags.spki !== undefined) {
-    if (!/^[0-9a-fA-F]{64}$/.test(flags.spki)) {
-      throw new UsageError("--spki: the SHA-256 of the master's key in hex, 64 digits, is wanted");
-    }
-    return { kind: "pin", sha256: Uint8Array.fromHex(flags.spki.toLowerCase()) };
-  }
-  if (flags.ca !== undefined) {
-    try {
-      return { kind: "ca", pem: await Deno.readTextFile(flags.ca) };
-    } catch (error) {
-      throw new UsageError(`--ca ${flags.ca}: ${error instanceof Error ? error.message : error}`);
-    }
-  }
-  if (flags.policy === undefined) {
-    throw new UsageError(
-      "no certificate is believed as it stands: give --policy POLICY (the master's evidence is " +
-        "appraised), --spki SHA256 or --ca FILE",
-    );
-  }
-  return { kind: "spki", spki: await attestedKey(master, flags.policy, flags.endorsements) };
+export async function logIn(flags: Flags, ttlSeconds?: number): Promise<LoggedIn> {
+  required(flags.strings, "master", "URL");
+  const key = await readAdminKey(required(flags.strings, "key"));
+  const { master, check } = await trustedMaster(flags);
+  return { master, check, key, session: await adminLogin(master, check, key, ttlSeconds) };
 }
 
-async function attestedKey(
-  master: URL,
-  policyPath: string,
-  endorsementPaths: readonly string[],
-): Promise<Bytes> {
-  const reader = diskReader();
-  const policy = await loadPolicy(reader, policyPath);
-  const endorsements = await readEndorsements(reader, endorsementPaths);
-  const { createWebCryptoVerifier } = await import("../../backends/signatures.ts");
-  const signatures = createWebCryptoVerifier();
-  const nonce = crypto.getRandomValues(new Uint8Array(32));
-  const { status, body, peerSpki } = await fetchAttestation(master, nonce, TIMEOUT_MS);
-  if (status !== 200 || peerSpki === undefined) {
-    throw new Error(`${master.origin} gives no evidence now: it answered ${status}`);
-  }
-  const result = await appraiseBundle({
-    bundle: parseBundle(body),
-    nonce,
-    peerTlsSpki: peerSpki,
-    endorsements,
-    policy,
-    now: Date.now(),
-  }, { signatures, evidence: createEvidenceVerifier({ signatures }) });
-  if (result.tier !== "affirming") {
-    throw new AdminRefused(
-      `${master.origin} is not what the policy asks for; nothing was sent to it\n${
-        resultText(result)
-      }`,
-    );
-  }
-  return peerSpki;
-}
-
-/** @throws {AdminRefused} with what the master says; {Error} where it cannot be reached or trusted */
+/** @throws {Refused} with what the master says; {Error} where it cannot be reached or trusted */
 export async function adminLogin(
   master: URL,
   check: PeerCheck,
@@ -143,7 +75,7 @@ export async function adminLogin(
   };
 }
 
-/** Makes `next` the admin key. @throws {AdminRefused | Error} */
+/** Makes `next` the admin key. @throws {Refused | Error} */
 export async function changeAdminKey(
   master: URL,
   check: PeerCheck,
@@ -155,10 +87,10 @@ export async function changeAdminKey(
     body: { public_key: next.publicKey },
     bearer: session.token,
   });
-  if (answer.status !== 200) throw refused(answer);
+  if (answer.status !== 200) throw refusal(answer);
 }
 
-/** Ends a token, or with `all` every one. @throws {AdminRefused | Error} */
+/** Ends a token, or with `all` every one. @throws {Refused | Error} */
 export async function revokeToken(
   master: URL,
   check: PeerCheck,
@@ -176,7 +108,7 @@ export async function revokeToken(
   decoded(REVOKED, answer);
 }
 
-/** One page of the audit log as it came. @throws {AdminRefused | Error} */
+/** One page of the audit log as it came. @throws {Refused | Error} */
 export async function readAuditPage(
   master: URL,
   check: PeerCheck,
@@ -225,31 +157,4 @@ async function signedRequest(
     timeoutMs: TIMEOUT_MS,
   });
   return { peerSpki: spki, answer };
-}
-
-/** @throws {AdminRefused} for any other status than 200 and 202, and for what is not of this shape */
-export function decoded<const S extends v.GenericSchema>(
-  schema: S,
-  answer: PinnedAnswer,
-): v.InferOutput<S> {
-  if (answer.status !== 200 && answer.status !== 202) throw refused(answer);
-  const result = v.safeParse(schema, JSON.parse(answer.body));
-  if (!result.success) throw new AdminRefused("the master's answer is none that is known here");
-  return result.output;
-}
-
-function refused({ status, body }: PinnedAnswer): AdminRefused {
-  let document: unknown;
-  try {
-    document = JSON.parse(body);
-  } catch {
-    document = undefined;
-  }
-  const problem = v.safeParse(PROBLEM, document);
-  return new AdminRefused(
-    problem.success
-      ? `the master refuses (${status} ${problem.output.code}): ${problem.output.detail}` +
-        (problem.output.hint === undefined ? "" : `; ${problem.output.hint}`)
-      : `the master answered ${status}`,
-  );
 }

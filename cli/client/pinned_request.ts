@@ -5,7 +5,8 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { Bytes } from "../../backends/mod.ts";
-import { parseCertificate } from "../../backends/x509/mod.ts";
+import { Refused } from "../command.ts";
+import { joined, peerSpki } from "./peer_key.ts";
 import { type PinnedStream, readStream } from "./pinned_stream.ts";
 
 const MAX_ANSWER_BYTES = 4 << 20;
@@ -36,9 +37,9 @@ export interface PinnedAnswer {
 }
 
 /** Somebody else answers than who was asked for. */
-export class WrongPeer extends Error {
+export class WrongPeer extends Refused {
   override readonly name = "WrongPeer";
-  readonly code = "wrong_peer";
+  override readonly code = "wrong_peer";
 }
 
 /** An open connection to a peer that stood the check. */
@@ -121,16 +122,6 @@ async function opened<S extends Socket | TLSSocket>(
   }
 }
 
-function peerSpki(socket: TLSSocket): Bytes {
-  const certificate: unknown = socket.getPeerCertificate(true);
-  const raw: unknown =
-    typeof certificate === "object" && certificate !== null && "raw" in certificate
-      ? certificate.raw
-      : undefined;
-  if (!(raw instanceof Uint8Array)) throw new Error("the peer showed no certificate");
-  return parseCertificate(raw).spki;
-}
-
 function peer(socket: Socket | TLSSocket, spki: Bytes | undefined): PinnedPeer {
   return {
     spki,
@@ -150,8 +141,8 @@ function peer(socket: Socket | TLSSocket, spki: Bytes | undefined): PinnedPeer {
         else chunks.push(chunk);
       });
       socket.on("error", reject);
-      socket.on("end", () => resolve(join(chunks, length)));
-      socket.on("close", () => resolve(join(chunks, length)));
+      socket.on("end", () => resolve(joined(chunks, length)));
+      socket.on("close", () => resolve(joined(chunks, length)));
       socket.write(encode(request));
       try {
         return decode(await promise);
@@ -161,16 +152,6 @@ function peer(socket: Socket | TLSSocket, spki: Bytes | undefined): PinnedPeer {
       }
     },
   };
-}
-
-function join(chunks: readonly Uint8Array[], length: number): Uint8Array {
-  const out = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    out.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return out;
 }
 
 /** HTTP/1.1 with `Connection: close`: the answer ends where the connection does. */
@@ -219,7 +200,7 @@ function unchunk(bytes: Uint8Array): Uint8Array | undefined {
     while (line < bytes.length && bytes[line] !== 0x0a) line++;
     const size = parseInt(new TextDecoder("latin1").decode(bytes.subarray(at, line)), 16);
     if (!(size >= 0) || line + 1 + size > bytes.length) return undefined;
-    if (size === 0) return join(chunks, length);
+    if (size === 0) return joined(chunks, length);
     chunks.push(bytes.subarray(line + 1, line + 1 + size));
     length += size;
     at = line + 1 + size + 2;

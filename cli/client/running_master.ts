@@ -1,18 +1,22 @@
 /** Asks the running master as its admin: after a login that proves both sides, or, in the simulation, by its kubeconfig. */
 import { UsageError } from "../command.ts";
+import type { Flags } from "../flags.ts";
 import type { KubeconfigMaster } from "./kubeconfig.ts";
 import type { PinnedAnswer } from "./pinned_request.ts";
 import type { PinnedStream } from "./pinned_stream.ts";
 
 const TIMEOUT_MS = 90_000;
 
-/** String flags of every command that asks the running master. */
-export const MASTER_FLAGS = ["master", "key", "policy", "endorsements", "spki", "ca", "kubeconfig"];
+/** The flags of every command that asks the running master. */
+export const MASTER_FLAGS = {
+  strings: ["master", "key", "policy", "spki", "ca", "kubeconfig"],
+  lists: ["endorsements"],
+} as const;
 
 export const MASTER_HELP = [
   "Which master, and as whom:",
   "  --master URL --key FILE TRUST   log in with the admin's key; TRUST as for `nautilus admin login`:",
-  "                                  --policy POLICY [--endorsements FILE,…] | --spki SHA256 | --ca FILE",
+  "                                  --policy POLICY [--endorsements FILE…] | --spki SHA256 | --ca FILE",
   "  --kubeconfig FILE               the simulation's; by default admin.kubeconfig of the data directory",
 ];
 
@@ -24,48 +28,37 @@ export interface RunningMaster {
   stream(path: string): Promise<PinnedStream>;
 }
 
-/**
- * @param dataDir where the simulation's kubeconfig is looked for
- * @throws {UsageError} without a way to reach the master; {AdminRefused | WrongPeer} where it is not who it should be
- */
-export async function reachMaster(
-  flags: Readonly<Record<string, string>>,
-  dataDir: string,
-): Promise<RunningMaster> {
-  const { master } = flags;
-  if (master === undefined) {
-    const stray = MASTER_FLAGS.find((name) => name !== "kubeconfig" && name in flags);
-    if (stray !== undefined) throw new UsageError(`--${stray} needs --master URL`);
-    const { readKubeconfig } = await import("./kubeconfig.ts");
-    return byKubeconfig(await readKubeconfig(flags["kubeconfig"] ?? `${dataDir}/admin.kubeconfig`));
-  }
-  if ("kubeconfig" in flags) throw new UsageError("--kubeconfig or --master, not both");
-  return await byLogin(master, flags);
+/** Whether a flag says which master is meant. */
+export function namesMaster({ strings, lists }: Flags): boolean {
+  return MASTER_FLAGS.strings.some((name) => name in strings) ||
+    MASTER_FLAGS.lists.some((name) => (lists[name] ?? []).length > 0);
 }
 
-async function byLogin(
-  text: string,
-  flags: Readonly<Record<string, string>>,
-): Promise<RunningMaster> {
-  const keyPath = flags["key"];
-  if (keyPath === undefined) throw new UsageError("--key FILE is missing");
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.pathname !== "/") {
-    throw new UsageError(`--master "${text}": https://HOST:PORT and no more is wanted`);
+/**
+ * @param dataDir where the simulation's kubeconfig is looked for
+ * @throws {UsageError} without a way to reach the master; {Refused} where it is not who it should be
+ */
+export async function reachMaster(flags: Flags, dataDir: string): Promise<RunningMaster> {
+  const { kubeconfig, ...login } = flags.strings;
+  if ("master" in login) {
+    if (kubeconfig !== undefined) throw new UsageError("--kubeconfig or --master, not both");
+    return await byLogin(flags);
   }
-  const [{ adminLogin, establishTrust }, { readAdminKey }, { connectPinned }] = await Promise.all([
+  if (namesMaster({ ...flags, strings: login })) {
+    throw new UsageError("--key, --policy, --endorsements, --spki and --ca need --master URL");
+  }
+  const { readKubeconfig } = await import("./kubeconfig.ts");
+  return byKubeconfig(await readKubeconfig(kubeconfig ?? `${dataDir}/admin.kubeconfig`));
+}
+
+async function byLogin(flags: Flags): Promise<RunningMaster> {
+  const [{ adminLogin, logIn }, { connectPinned }] = await Promise.all([
     import("./login.ts"),
-    import("./admin_key.ts"),
     import("./pinned_request.ts"),
   ]);
-  const key = await readAdminKey(keyPath);
-  const check = await establishTrust(url, {
-    policy: flags["policy"],
-    endorsements: flags["endorsements"]?.split(",") ?? [],
-    ca: flags["ca"],
-    spki: flags["spki"],
-  });
-  let session = await adminLogin(url, check, key, undefined);
+  const loggedIn = await logIn(flags);
+  const { master: url, check, key } = loggedIn;
+  let { session } = loggedIn;
   const send: RunningMaster["send"] = async (method, path, body) => {
     const ask = async () => {
       const peer = await connectPinned(url, check, TIMEOUT_MS);

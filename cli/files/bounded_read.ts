@@ -25,3 +25,8 @@ export async function readBounded(path: string, limit: number): Promise<Bytes> {
   }
   return bytes;
 }
+
+/** The same as UTF-8. @throws {Error} as readBounded; {TypeError} for what is no UTF-8 */
+export async function readBoundedText(path: string, limit: number): Promise<string> {
+  return new TextDecoder("utf-8", { fatal: true }).decode(await readBounded(path, limit));
+}

@@ -1,5 +1,6 @@
 /** What the master tells of its key ring (`/api/v1/admin/keys`), decoded, and as text. */
 import * as v from "valibot";
+import { mebibytes } from "../progress.ts";
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
@@ -94,10 +95,6 @@ const PHASES = {
   checkpoint: "the index checkpoint is sealed anew",
   finishing: "the former data keys are destroyed",
 } as const;
-
-function mebibytes(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-}
 
 function duration(seconds: number): string {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;

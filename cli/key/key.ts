@@ -1,12 +1,10 @@
 /** `nautilus key`: the key ring, and recovery on another machine (docs/KEYS.md). */
-import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
-import { RecoveryRefused } from "../files/document.ts";
+import { type Actions, runAction } from "../actions.ts";
+import type { Command } from "../command.ts";
 import { MASTER_HELP } from "../client/running_master.ts";
 import { settingsHelp } from "../settings.ts";
 
-type Action = (io: CommandIo) => Promise<ExitCode>;
-
-const ACTIONS: Readonly<Record<string, () => Promise<Action>>> = {
+const ACTIONS: Actions = {
   status: async () => (await import("./status.ts")).keyStatus,
   rotate: async () => (await import("./rotate.ts")).keyRotate,
   reseal: async () => (await import("./reseal.ts")).keyReseal,
@@ -54,24 +52,6 @@ export const key: Command = {
     "",
     settingsHelp(),
   ].join("\n"),
-  async run(io) {
-    const [action, ...args] = io.args;
-    const load = action === undefined || !Object.hasOwn(ACTIONS, action)
-      ? undefined
-      : ACTIONS[action];
-    if (load === undefined) {
-      throw new UsageError(
-        `unknown action "${action ?? ""}"; valid are: ${Object.keys(ACTIONS).join(", ")}`,
-      );
-    }
-    const run = await load();
-    try {
-      return await run({ ...io, args });
-    } catch (error) {
-      if (!(error instanceof RecoveryRefused)) throw error;
-      io.stderr(`nautilus key ${action}: refused: ${error.message}\n`);
-      if (error.hint !== undefined) io.stderr(`  hint: ${error.hint}\n`);
-      return EXIT.no;
-    }
-  },
+  actions: Object.keys(ACTIONS),
+  run: (io) => runAction(ACTIONS, io),
 };

@@ -2,17 +2,16 @@
 import * as v from "valibot";
 import { keyStatusJson } from "../../api/routes/admin_keys.ts";
 import { StoreError } from "../../store/mod.ts";
-import { AdminRefused, decoded } from "../client/login.ts";
+import { decoded } from "../client/answer.ts";
 import { type CommandIo, EXIT, type ExitCode } from "../command.ts";
 import { KEYS, keysText } from "./answers.ts";
 import { withData } from "../node/offline.ts";
-import { WrongPeer } from "../client/pinned_request.ts";
-import { MASTER_FLAGS, reachMaster } from "../client/running_master.ts";
+import { MASTER_FLAGS, namesMaster, reachMaster } from "../client/running_master.ts";
 import { loadSettings } from "../settings.ts";
 import { BootError } from "../node/steps.ts";
 
 export async function keyStatus(io: CommandIo): Promise<ExitCode> {
-  const spec = { strings: MASTER_FLAGS, switches: ["json"] };
+  const spec = { ...MASTER_FLAGS, switches: ["json"] };
   const { config, flags } = await loadSettings(io, io.args, spec);
   const print = (answer: unknown): ExitCode => {
     io.stdout(
@@ -22,7 +21,7 @@ export async function keyStatus(io: CommandIo): Promise<ExitCode> {
     );
     return EXIT.done;
   };
-  if (MASTER_FLAGS.every((name) => !(name in flags.strings))) {
+  if (!namesMaster(flags)) {
     try {
       return await withData(
         io,
@@ -38,14 +37,8 @@ export async function keyStatus(io: CommandIo): Promise<ExitCode> {
       if (!isHeld || !await isFile(`${config.dataDir}/admin.kubeconfig`)) throw error;
     }
   }
-  try {
-    const master = await reachMaster(flags.strings, config.dataDir);
-    return print(decoded(KEYS, await master.send("GET", "/api/v1/admin/keys")));
-  } catch (error) {
-    if (!(error instanceof AdminRefused) && !(error instanceof WrongPeer)) throw error;
-    io.stderr(`nautilus key status: ${error.message}\n`);
-    return EXIT.no;
-  }
+  const master = await reachMaster(flags, config.dataDir);
+  return print(decoded(KEYS, await master.send("GET", "/api/v1/admin/keys")));
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -1,5 +1,7 @@
 /** What a running master leaves on disk for its clients: where it listens, and a way in. */
-import { adminKubeconfig, type Endpoints, formatListen, replaceFile } from "../runtime_files.ts";
+import { adminKubeconfig } from "../client/kubeconfig.ts";
+import { replaceFile } from "../files/written.ts";
+import { type Endpoints, formatListen } from "../runtime_files.ts";
 import type { NodeTls } from "../node/node.ts";
 import type { EtcdListener } from "./etcd_listener.ts";
 import type { Listeners } from "./listeners.ts";

@@ -10,7 +10,8 @@ import {
   type Store,
 } from "../../store/mod.ts";
 import { systemRandom } from "../random.ts";
-import { readRecoveryPublicKeys, requireRecoveryChoice } from "./recovery_keys.ts";
+import { readRecoveryPublicKeys } from "../files/recovery_keys.ts";
+import { requireRecoveryChoice } from "./recovery_choice.ts";
 import { hasStore, type OpenHost, openHost, type OpenNodeOptions } from "./host.ts";
 import { requireAdminKey } from "./reconcile_config.ts";
 import { requireSealing, sealingOf } from "./sealing.ts";

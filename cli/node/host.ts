@@ -2,7 +2,7 @@
 import { BackendError, type BackendFactory, type TeeBackend } from "../../backends/mod.ts";
 import type { Config } from "../../config.ts";
 import { acquireDataDirLock, type DurableLog, openSqliteLog, StoreError } from "../../store/mod.ts";
-import { makePrivateDirectory } from "../runtime_files.ts";
+import { makePrivateDirectory } from "../files/written.ts";
 import { finishRestore, isRestoreReady } from "./restore_swap.ts";
 import type { Step } from "./steps.ts";
 import { openHardware, selectTee, type TeeOptions } from "./tee.ts";

@@ -1,6 +1,7 @@
 /** Commands on a data directory that no master holds: settings, quiet logs, an opened store. */
 import { type Config, ConfigError } from "../../config.ts";
-import type { CommandIo, Flags, FlagSpec } from "../command.ts";
+import type { CommandIo } from "../command.ts";
+import type { Flags, FlagSpec } from "../flags.ts";
 import { startLogging } from "../logging.ts";
 import { type OpenData, openData } from "./data.ts";
 import type { OpenNodeOptions } from "./host.ts";

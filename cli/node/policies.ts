@@ -2,7 +2,8 @@
 import type { Policy } from "../../backends/policy/mod.ts";
 import type { VerifyServiceDeps } from "../../backends/verify_request.ts";
 import { ConfigError } from "../../config.ts";
-import { readBounded } from "../files/bounded_read.ts";
+import { readBoundedText } from "../files/bounded_read.ts";
+import { fileReason } from "../files/reason.ts";
 import { VERSION } from "../../version.ts";
 
 const MAX_POLICY_BYTES = 1 << 20;
@@ -28,15 +29,13 @@ export async function readPolicies(
     let text: string;
     let policy: Policy;
     try {
-      text = new TextDecoder("utf-8", { fatal: true }).decode(
-        await readBounded(path, MAX_POLICY_BYTES),
-      );
+      text = await readBoundedText(path, MAX_POLICY_BYTES);
       policy = parsePolicy(text);
     } catch (cause) {
-      throw new ConfigError(`${flag}: ${path}: ${(cause as Error).message}`, { cause });
+      throw new ConfigError(`${flag}: ${path}: ${fileReason(cause)}`, { cause });
     }
     if (policies.some(({ id }) => id === policy.id)) {
-      throw new ConfigError(`--policies: ${path}: another policy has the id "${policy.id}" too`);
+      throw new ConfigError(`${flag}: ${path}: another policy has the id "${policy.id}" too`);
     }
     policies.push({ id: policy.id, text });
   }

@@ -6,7 +6,7 @@
 import type { Bytes } from "../../backends/mod.ts";
 import { type Config, ConfigError, flagName } from "../../config.ts";
 import type { Store } from "../../store/mod.ts";
-import { reconcileRecoveryKeys } from "./recovery_keys.ts";
+import { reconcileRecoveryKeys } from "./recovery_choice.ts";
 import {
   canonical,
   configDigest,

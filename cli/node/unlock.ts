@@ -16,7 +16,7 @@ import {
 import { UsageError } from "../command.ts";
 import type { OpenHost } from "./host.ts";
 import { readDocument } from "../files/document.ts";
-import { removeFile, replaceFile } from "../runtime_files.ts";
+import { removeFile, replaceFile } from "../files/written.ts";
 
 const POLL_MS = 500;
 

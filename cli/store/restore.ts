@@ -17,18 +17,19 @@ import {
   StoreError,
 } from "../../store/mod.ts";
 import type { Config } from "../../config.ts";
-import { type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
+import { type CommandIo, EXIT, type ExitCode, Refused, UsageError } from "../command.ts";
 import { openHost, type OpenNodeOptions } from "../node/host.ts";
 import { withNodeOptions } from "../node/offline.ts";
 import { mebibytes, progressLine } from "../progress.ts";
-import { RecoveryRefused, wanted } from "../files/document.ts";
+import { fileReason } from "../files/reason.ts";
+import { required } from "../flags.ts";
 import {
   beginRestore,
   commitRestore,
   discardRestore,
   finishRestore,
 } from "../node/restore_swap.ts";
-import { removeFile } from "../runtime_files.ts";
+import { removeFile } from "../files/written.ts";
 import { loadSettings } from "../settings.ts";
 import { type StopSignal, watchStopSignals } from "../stop_signal.ts";
 import { sealingOf } from "../node/sealing.ts";
@@ -50,13 +51,13 @@ export async function storeRestore(io: CommandIo): Promise<ExitCode> {
     strings: ["from", "request", "answer", "replace"],
   });
   using stop = watchStopSignals();
-  const from = wanted(strings, "from");
-  const paths = { request: wanted(strings, "request"), answer: wanted(strings, "answer") };
+  const from = required(strings, "from");
+  const paths = { request: required(strings, "request"), answer: required(strings, "answer") };
   const job = { io, config, from, paths, replace: strings["replace"], stop };
-  const header = await scan(job);
+  const scanned = await scan(job);
   return await withNodeOptions(io, config, "create-or-open", async (options) => {
     try {
-      return await restore(job, header, { ...options, newDevice: true });
+      return await restore(job, scanned, { ...options, newDevice: true });
     } catch (error) {
       if (!stop.requested) throw error;
       io.stderr("restore: ended; nothing was replaced\n");
@@ -67,13 +68,26 @@ export async function storeRestore(io: CommandIo): Promise<ExitCode> {
   });
 }
 
+interface Scanned {
+  readonly header: BackupHeader;
+  /** As the backup says of itself. */
+  readonly sequence: number;
+}
+
 /** Whether the file is whole, before anybody is asked for anything. */
-async function scan({ io, from }: Job): Promise<BackupHeader> {
+async function scan({ io, from }: Job): Promise<Scanned> {
   using file = await open(from);
-  const { header, trailer, bytes } = await scanBackup(file);
+  const { header, trailer, bytes } = await scanBackup(file).catch((error: unknown) => {
+    if (!(error instanceof StoreError)) throw error;
+    throw new StoreError(
+      error.code,
+      `${from}: ${error.message}`,
+      error.hint === undefined ? {} : { hint: error.hint },
+    );
+  });
   const recipients = recoveryRecipients(header.keyring);
   if (recipients.length === 0) {
-    throw new RecoveryRefused(`${from} was made without a recovery key: nobody can restore it`);
+    throw new Refused(`${from} was made without a recovery key: nobody can restore it`);
   }
   io.stdout(
     [
@@ -86,17 +100,25 @@ async function scan({ io, from }: Job): Promise<BackupHeader> {
       "",
     ].join("\n"),
   );
-  return header;
+  return { header, sequence: trailer.sequence };
 }
 
 async function restore(
   job: Job,
-  header: BackupHeader,
+  { header, sequence }: Scanned,
   options: OpenNodeOptions,
 ): Promise<ExitCode> {
   const { io, config, paths, stop } = job;
   await using host = await openHost(options);
   const { tee, log } = host;
+  const sealing = sealingOf(tee, config);
+  const { provider: aead } = selectAead();
+  // What this TEE can tell by itself, before the operator is asked for anything.
+  const before = await standingStore(log, aead, {
+    sealer: sealing.sealer,
+    storeId: header.storeId,
+  });
+  refuseLoss(job, before, sequence, (head) => head.sequence <= sequence);
   io.stdout(
     [
       `TEE              ${tee.kind}, measurement ${(await tee.measurement()).toHex()}`,
@@ -118,9 +140,9 @@ async function restore(
   });
   let restored: RestoredStore;
   try {
-    restored = await fill(job, header, kek, sealingOf(tee, config));
-    const standing = await standingStore(log, selectAead().provider, kek);
-    refuseLoss(job, standing, restored);
+    const whole = restored = await fill(job, header, kek, sealing);
+    const standing = await standingStore(log, aead, { kek });
+    refuseLoss(job, standing, whole.sequence, (head) => hasAllOf(whole, head));
   } catch (error) {
     await discardRestore(config.dataDir);
     throw error;
@@ -163,7 +185,7 @@ async function fill(
     throw new StoreError("backup_altered", `${from} is another file than it was`);
   }
   const path = await beginRestore(config.dataDir);
-  const say = progressLine(io, () => performance.now());
+  using line = progressLine(io, () => performance.now());
   return await restoreStore({
     reader,
     header: found,
@@ -175,7 +197,7 @@ async function fill(
     random: systemRandom,
     onProgress({ bytes, checked }) {
       stop.signal.throwIfAborted();
-      say(() =>
+      line.show(() =>
         checked === 0
           ? `restore: ${mebibytes(bytes)} of ${mebibytes(size)} read`
           : `restore: ${checked} records checked`
@@ -184,15 +206,20 @@ async function fill(
   });
 }
 
-/** @throws {RecoveryRefused} where something would be lost that nobody named */
+/**
+ * @param sequence of the backup
+ * @param isIn whether all that the store had at this head is in the backup
+ * @throws {Refused} where something would be lost that nobody named
+ */
 function refuseLoss(
   { config, replace }: Job,
   standing: StandingStore,
-  restored: RestoredStore,
+  sequence: number | bigint,
+  isIn: (head: Extract<StandingStore, { kind: "same" }>["head"]) => boolean,
 ): void {
   const refuse = (what: string, name: string): void => {
     if (replace === name) return;
-    throw new RecoveryRefused(`${config.dataDir} ${what}`, {
+    throw new Refused(`${config.dataDir} ${what}`, {
       hint: replace === undefined
         ? `if it may be replaced, say so: --replace ${name} (it is kept beside the restored one)`
         : `--replace ${replace} names something else; the right name is --replace ${name}`,
@@ -200,15 +227,16 @@ function refuseLoss(
   };
   switch (standing.kind) {
     case "none":
+    case "sealed": // the operator's answer opens it, and it is looked at again
       return;
     case "same": {
       const { head } = standing;
-      if (hasAllOf(restored, head)) return;
+      if (isIn(head)) return;
       return refuse(
         `holds this store at sequence ${head.sequence} (etcd revision ${
           head.revisions[2]
-        }), with what ` +
-          `the backup at sequence ${restored.sequence} (etcd revision ${restored.revisions.etcd}) does not have`,
+        }), with ` +
+          `what the backup at sequence ${sequence} does not have`,
         String(head.sequence),
       );
     }
@@ -223,8 +251,6 @@ async function open(path: string): Promise<Deno.FsFile> {
   try {
     return await Deno.open(path, { read: true });
   } catch (cause) {
-    throw new UsageError(`--from ${path}: ${cause instanceof Error ? cause.message : cause}`, {
-      cause,
-    });
+    throw new UsageError(`--from ${path}: ${fileReason(cause)}`, { cause });
   }
 }

@@ -4,14 +4,9 @@
  */
 import type { Bytes } from "../../backends/mod.ts";
 import type { KeyRange, KeyspaceName, KeyValue, Store } from "../../store/mod.ts";
-import {
-  type Command,
-  type CommandIo,
-  EXIT,
-  type ExitCode,
-  type Flags,
-  UsageError,
-} from "../command.ts";
+import { actionOf, type Actions, runAction, unknownAction } from "../actions.ts";
+import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
+import type { Flags } from "../flags.ts";
 import type { OpenData } from "../node/data.ts";
 import { withData } from "../node/offline.ts";
 import { MASTER_HELP } from "../client/running_master.ts";
@@ -21,6 +16,12 @@ const ACTIONS = ["get", "put", "del", "range", "check"] as const;
 type Action = (typeof ACTIONS)[number];
 
 const encoder = new TextEncoder();
+
+const TRANSFERS: Actions = {
+  backup: async () => (await import("./backup.ts")).storeBackup,
+  restore: async () => (await import("./restore.ts")).storeRestore,
+};
+const ALL_ACTIONS = [...ACTIONS, ...Object.keys(TRANSFERS)];
 
 export const store: Command = {
   name: "store",
@@ -53,16 +54,13 @@ export const store: Command = {
     "",
     settingsHelp(),
   ].join("\n"),
+  actions: ALL_ACTIONS,
   async run(io) {
-    const [action, ...args] = io.args;
-    const transfer = TRANSFERS[action ?? ""];
-    if (transfer !== undefined && Object.hasOwn(TRANSFERS, action ?? "")) {
-      return await transferred({ ...io, args }, transfer);
-    }
+    if (actionOf(TRANSFERS, io.args[0]) !== undefined) return await runAction(TRANSFERS, io);
     const spec = {
       strings: ["keyspace", "limit", "revision"],
       switches: ["prefix", "keys-only", "json"],
-      positionals: ["ACTION", "KEY?", "ARGUMENT?"],
+      positionals: ["ACTION?", "KEY?", "ARGUMENT?"],
     };
     let request: Request | undefined;
     return await withData(io, spec, (flags) => {
@@ -76,30 +74,6 @@ export const store: Command = {
   },
 };
 
-type Transfer = (io: CommandIo) => Promise<ExitCode>;
-
-const TRANSFERS: Readonly<Record<string, () => Promise<Transfer>>> = {
-  backup: async () => (await import("./backup.ts")).storeBackup,
-  restore: async () => (await import("./restore.ts")).storeRestore,
-};
-
-async function transferred(io: CommandIo, load: () => Promise<Transfer>): Promise<ExitCode> {
-  const run = await load();
-  try {
-    return await run(io);
-  } catch (error) {
-    const { RecoveryRefused } = await import("../files/document.ts");
-    const { AdminRefused } = await import("../client/login.ts");
-    const { WrongPeer } = await import("../client/pinned_request.ts");
-    const isNo = error instanceof RecoveryRefused || error instanceof AdminRefused ||
-      error instanceof WrongPeer;
-    if (!isNo) throw error;
-    io.stderr(`nautilus store: refused: ${error.message}\n`);
-    if ("hint" in error && typeof error.hint === "string") io.stderr(`  hint: ${error.hint}\n`);
-    return EXIT.no;
-  }
-}
-
 interface Request {
   readonly action: Action;
   readonly keyspace: KeyspaceName;
@@ -111,27 +85,21 @@ interface Request {
 }
 
 function parseRequest({ positionals, strings, switches }: Flags): Request {
-  const [actionText = "", key = "", argument] = positionals;
+  const [actionText, key = "", argument] = positionals;
   const action = ACTIONS.find((candidate) => candidate === actionText);
-  if (action === undefined) {
-    throw new UsageError(
-      `unknown action "${actionText}"; valid are: ${
-        [...ACTIONS, ...Object.keys(TRANSFERS)].join(", ")
-      }`,
-    );
-  }
+  if (action === undefined) throw unknownAction(actionText, ALL_ACTIONS);
   const wanted = { get: 1, put: 2, del: 1, range: 1, check: 0 }[action];
   const most = { get: 1, put: 2, del: 2, range: 2, check: 0 }[action];
   if (positionals.length - 1 < wanted) {
     throw new UsageError(
-      `store ${action}: ${positionals.length === 1 ? "KEY" : "VALUE"} is missing`,
+      `${positionals.length === 1 ? "KEY" : "VALUE"} is missing`,
     );
   }
   if (positionals.length - 1 > most) {
-    throw new UsageError(`store ${action}: unexpected argument "${positionals[most + 1]}"`);
+    throw new UsageError(`unexpected argument "${positionals[most + 1]}"`);
   }
   if (key === "" && action !== "check" && !switches.has("prefix")) {
-    throw new UsageError(`store ${action}: KEY must not be empty`);
+    throw new UsageError(`KEY must not be empty`);
   }
   const keyspace = strings["keyspace"] ?? "etcd";
   if (keyspace !== "etcd" && keyspace !== "k8s") {
@@ -180,7 +148,7 @@ function prefixEnd(prefix: Bytes): Bytes {
 function refuseOutsideSimulation({ tee }: OpenData, action: Action): void {
   if (tee.kind === "SIMULATION" || action === "check") return;
   throw new UsageError(
-    `store ${action}: on ${tee.kind} this needs the admin's credential, which this release cannot check yet`,
+    `on ${tee.kind} \`store ${action}\` needs the admin's credential, which this release cannot check yet`,
   );
 }
 

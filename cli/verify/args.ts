@@ -1,7 +1,8 @@
-/** The command line of `nautilus verify`: some flags take several files, up to the next flag. */
+/** The command line of `nautilus verify`. */
 import type { Bytes, TeeType } from "../../backends/mod.ts";
-import { nearest } from "../../config.ts";
+import { parseOrigin } from "../client/origin.ts";
 import { UsageError } from "../command.ts";
+import { type Flags, type FlagSpec, parseFlags } from "../flags.ts";
 
 export interface VerifyArgs {
   readonly tee: TeeType | "auto";
@@ -34,130 +35,76 @@ const TEES: Readonly<Record<string, TeeType | "auto">> = {
   simulation: "SIMULATION",
 };
 
-const MANY = ["endorsements", "collateral"];
-const ONE = ["tee", "policy", "nonce", "report-data", "at", "from", "out"];
-const SWITCHES = ["json", "insecure-transport", "accept-lost-anchor"];
-
-/** Flags and their values; shared with `nautilus policy`. */
-export interface RawArgs {
-  readonly positionals: readonly string[];
-  readonly one: ReadonlyMap<string, string>;
-  readonly many: ReadonlyMap<string, readonly string[]>;
-  readonly switches: ReadonlySet<string>;
-}
-
-/** @throws {UsageError} naming the flag */
-export function rawArgs(args: readonly string[], allowed: readonly string[]): RawArgs {
-  const positionals: string[] = [];
-  const one = new Map<string, string>();
-  const many = new Map<string, string[]>();
-  const switches = new Set<string>();
-  let collecting: string[] | undefined;
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i] ?? "";
-    if (arg === "--") {
-      positionals.push(...args.slice(i + 1));
-      break;
-    }
-    if (!arg.startsWith("-") || arg === "-") {
-      (collecting ?? positionals).push(arg);
-      continue;
-    }
-    const [, name = "", inline] = /^--([a-z-]+)(?:=(.*))?$/s.exec(arg) ?? [];
-    if (!allowed.includes(name)) {
-      const guess = nearest(name === "" ? arg : name, [...allowed]);
-      throw new UsageError(
-        `unknown flag ${arg}${guess === undefined ? "" : `; did you mean --${guess}?`}`,
-      );
-    }
-    collecting = undefined;
-    if (SWITCHES.includes(name)) {
-      if (inline !== undefined) throw new UsageError(`--${name} takes no value`);
-      switches.add(name);
-    } else if (MANY.includes(name)) {
-      const list = many.get(name) ?? [];
-      many.set(name, list);
-      if (inline === undefined) collecting = list;
-      else list.push(inline);
-    } else {
-      const value = inline ?? args[++i];
-      if (value === undefined || value === "") throw new UsageError(`--${name} wants a value`);
-      if (one.has(name)) throw new UsageError(`--${name} is given twice`);
-      one.set(name, value);
-    }
-  }
-  for (const [name, list] of many) {
-    if (list.length === 0) throw new UsageError(`--${name} wants a file`);
-  }
-  return { positionals, one, many, switches };
-}
+const FLAGS: FlagSpec = {
+  strings: ["tee", "policy", "nonce", "report-data", "at"],
+  switches: ["json", "insecure-transport"],
+  lists: ["endorsements", "collateral"],
+};
 
 /** @throws {UsageError} naming the flag and what would be valid */
 export function parseVerifyArgs(args: readonly string[]): VerifyArgs {
-  const raw = rawArgs(args, [
-    ...MANY,
-    ...ONE.filter((name) => !["from", "out"].includes(name)),
-    ...SWITCHES.filter((name) => name !== "accept-lost-anchor"),
-  ]);
-  const policy = raw.one.get("policy");
+  return verifyArgs(parseFlags(args, { ...FLAGS, positionals: ["FILE…"] }));
+}
+
+/** The same of flags that were parsed. @throws {UsageError} */
+export function verifyArgs({ strings, switches, lists, positionals }: Flags): VerifyArgs {
+  const policy = strings["policy"];
   if (policy === undefined) {
     throw new UsageError(
       "--policy is missing: nothing is affirmed without one (`nautilus policy init` makes one)",
     );
   }
-  const name = (raw.one.get("tee") ?? "auto").toLowerCase();
+  const name = (strings["tee"] ?? "auto").toLowerCase();
   const tee = TEES[name];
   if (tee === undefined) {
     throw new UsageError(`--tee "${name}" is unknown; one of ${Object.keys(TEES).join(", ")}`);
   }
-  const [first] = raw.positionals;
+  const [first] = positionals;
   const url = first !== undefined && /^https?:\/\//i.test(first) ? nodeUrl(first) : undefined;
-  if (raw.positionals.length === 0) {
+  if (positionals.length === 0) {
     throw new UsageError("a FILE with evidence, or the URL of a node, is missing");
   }
-  if (url !== undefined && raw.positionals.length > 1) {
+  if (url !== undefined && positionals.length > 1) {
     throw new UsageError("one URL, and no files beside it");
   }
-  const nonce = hexFlag(raw, "nonce", 1, 512);
-  const reportData = hexFlag(raw, "report-data", 64, 64);
+  const nonce = hexFlag(strings, "nonce", 1, 512);
+  const reportData = hexFlag(strings, "report-data", 64, 64);
   if (nonce !== undefined && reportData !== undefined) {
     throw new UsageError("either --nonce or --report-data");
   }
-  if (url !== undefined && (nonce !== undefined || reportData !== undefined || raw.one.has("at"))) {
+  if (url !== undefined && (nonce !== undefined || reportData !== undefined || "at" in strings)) {
     throw new UsageError(
       "a node is asked with a fresh nonce and judged by the clock: no --nonce, --report-data or --at",
     );
   }
   return {
     tee,
-    files: url === undefined ? raw.positionals : [],
+    files: url === undefined ? positionals : [],
     url,
-    endorsements: raw.many.get("endorsements") ?? [],
-    collateral: raw.many.get("collateral") ?? [],
+    endorsements: lists["endorsements"] ?? [],
+    collateral: lists["collateral"] ?? [],
     policy,
     nonce,
     reportData,
-    at: timeFlag(raw.one.get("at")),
-    json: raw.switches.has("json"),
-    insecureTransport: raw.switches.has("insecure-transport"),
+    at: timeFlag(strings["at"]),
+    json: switches.has("json"),
+    insecureTransport: switches.has("insecure-transport"),
   };
 }
 
 function nodeUrl(text: string): URL {
-  let url: URL;
-  try {
-    url = new URL(text);
-  } catch {
-    throw new UsageError(`"${text}" is no URL`);
-  }
-  if (url.username !== "" || url.search !== "" || url.hash !== "" || url.pathname !== "/") {
-    throw new UsageError("the node's URL is https://HOST:PORT and no more");
-  }
+  const url = parseOrigin(text);
+  if (url === undefined) throw new UsageError(`"${text}": https://HOST:PORT and no more is wanted`);
   return url;
 }
 
-function hexFlag(raw: RawArgs, name: string, min: number, max: number): Bytes | undefined {
-  const text = raw.one.get(name);
+function hexFlag(
+  strings: Flags["strings"],
+  name: string,
+  min: number,
+  max: number,
+): Bytes | undefined {
+  const text = strings[name];
   if (text === undefined) return undefined;
   const length = text.length / 2;
   if (!/^(?:[0-9a-fA-F]{2})+$/.test(text) || length < min || length > max) {

@@ -11,9 +11,12 @@ import { ecSpki } from "../../backends/signatures.ts";
 import { isTaEvidence, parseTaEvidence } from "../../backends/trustzone/ta_abi.ts";
 import { looksLikePem, pemBlocks } from "../../backends/x509/mod.ts";
 import { createEvidenceVerifier } from "../../backends/verification.ts";
+import { unknownAction } from "../actions.ts";
 import { type Command, EXIT, type ExitCode, UsageError } from "../command.ts";
-import { loadPolicy, type VerifyIo } from "./verify.ts";
-import { parseVerifyArgs, rawArgs } from "./args.ts";
+import { loadPolicy } from "../files/policy.ts";
+import type { VerifyIo } from "./verify.ts";
+import { parseFlags, required } from "../flags.ts";
+import { verifyArgs } from "./args.ts";
 import { diskReader, readInputs } from "../files/evidence.ts";
 
 export type PolicyIo = Omit<VerifyIo, "fetchAttestation" | "random">;
@@ -30,20 +33,18 @@ const USAGE = [
   "Exit code of check: 0 the policy is strict or says only notes, 1 it leaves something open, 2 unusable.",
 ].join("\n");
 
+const ACTIONS = ["init", "check"];
+
 /** Runs the command. @throws {UsageError} */
 export async function policyCommand(args: readonly string[], io: PolicyIo): Promise<ExitCode> {
   const [action, ...rest] = args;
   if (action === "init") return await init(rest, io);
   if (action === "check") return await check(rest, io);
-  throw new UsageError(`policy ${action ?? ""} is unknown: init or check`);
+  throw unknownAction(action, ACTIONS);
 }
 
 async function check(args: readonly string[], io: PolicyIo): Promise<ExitCode> {
-  const { positionals } = rawArgs(args, []);
-  const [path, more] = positionals;
-  if (path === undefined || more !== undefined) {
-    throw new UsageError("policy check wants one POLICY");
-  }
+  const { positionals: [path = ""] } = parseFlags(args, { positionals: ["POLICY"] });
   const policy = await loadPolicy(io, path);
   const findings = lintPolicy(policy);
   const sections = Object.entries(policy.sections).filter(([, section]) => section !== undefined)
@@ -62,19 +63,21 @@ async function check(args: readonly string[], io: PolicyIo): Promise<ExitCode> {
 }
 
 async function init(args: readonly string[], io: PolicyIo): Promise<ExitCode> {
-  const raw = rawArgs(args, ["from", "tee", "endorsements", "collateral", "at"]);
-  const from = raw.one.get("from");
-  if (from === undefined) throw new UsageError("--from EVIDENCE is missing");
-  const passed = ["tee", "at"].flatMap((name) => {
-    const value = raw.one.get(name);
-    return value === undefined ? [] : [`--${name}`, value];
+  const flags = parseFlags(args, {
+    strings: ["from", "tee", "at"],
+    lists: ["endorsements", "collateral"],
+    positionals: ["FILE…"],
   });
-  const parsed = parseVerifyArgs([from, ...raw.positionals, ...passed, "--policy", "-"]);
-  const inputs = await readInputs(io, {
-    files: parsed.files,
-    endorsements: raw.many.get("endorsements") ?? [],
-    collateral: raw.many.get("collateral") ?? [],
-  }, parsed.tee);
+  const from = required(flags.strings, "from", "EVIDENCE");
+  const parsed = verifyArgs({
+    ...flags,
+    strings: { ...flags.strings, policy: "-" },
+    positionals: [from, ...flags.positionals],
+  });
+  if (parsed.url !== undefined) {
+    throw new UsageError(`--from ${from}: a file is wanted, as \`nautilus attest\` writes it`);
+  }
+  const inputs = await readInputs(io, parsed, parsed.tee);
   const evidence = createEvidenceVerifier({
     signatures: io.signatures,
     ...(io.roots === undefined ? {} : { roots: io.roots }),
@@ -209,6 +212,7 @@ export const policy: Command = {
   name: "policy",
   summary: "Write an appraisal policy to start from, or check one.",
   usage: USAGE,
+  actions: ACTIONS,
   async run(io) {
     const { createWebCryptoVerifier } = await import("../../backends/signatures.ts");
     return await policyCommand(io.args, {

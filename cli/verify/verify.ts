@@ -3,7 +3,7 @@ import type { AttestationResult } from "../../backends/appraisal.ts";
 import { EVIDENCE_MEDIA_TYPE } from "../../backends/attestation.ts";
 import { appraiseBundle, parseBundle } from "../../backends/bundle.ts";
 import { BackendError, type Bytes } from "../../backends/mod.ts";
-import { parsePolicy, type Policy } from "../../backends/policy/mod.ts";
+import type { Policy } from "../../backends/policy/mod.ts";
 import { resultJson, resultText } from "../../backends/result_json.ts";
 import type { SignatureVerifier } from "../../backends/signatures.ts";
 import { createEvidenceVerifier, type VerificationRoots } from "../../backends/verification.ts";
@@ -11,13 +11,9 @@ import { VERSION } from "../../version.ts";
 import { type Command, EXIT, type ExitCode, UsageError } from "../command.ts";
 import type { FetchedAttestation } from "../client/fetch_attestation.ts";
 import { parseVerifyArgs, type VerifyArgs } from "./args.ts";
-import {
-  diskReader,
-  type FileReader,
-  readEndorsements,
-  readInputs,
-  readOne,
-} from "../files/evidence.ts";
+import { loadPolicy } from "../files/policy.ts";
+import { isLoopback } from "../client/origin.ts";
+import { diskReader, type FileReader, readEndorsements, readInputs } from "../files/evidence.ts";
 
 /** The world of the command, injected. */
 export interface VerifyIo extends FileReader {
@@ -82,19 +78,6 @@ export async function verifyCommand(args: readonly string[], io: VerifyIo): Prom
   return result.tier === "affirming" ? EXIT.done : EXIT.no;
 }
 
-/** @throws {UsageError} a policy that cannot be read or is not strict */
-export async function loadPolicy(io: Pick<FileReader, "readFile">, path: string): Promise<Policy> {
-  const bytes = await readOne(io, path);
-  try {
-    return parsePolicy(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    if (error instanceof BackendError || error instanceof TypeError) {
-      throw new UsageError(`${path}: ${error.message}`);
-    }
-    throw error;
-  }
-}
-
 async function verifyFiles(
   args: VerifyArgs,
   policy: Policy,
@@ -142,7 +125,7 @@ async function verifyNode(
   io: VerifyIo,
 ): Promise<AttestationResult | ExitCode> {
   if (node.protocol === "http:") {
-    const loopback = ["localhost", "127.0.0.1", "[::1]"].includes(node.hostname);
+    const loopback = isLoopback(node);
     if (!loopback && !args.insecureTransport) {
       throw new UsageError(
         `${node.origin} is not encrypted and not on this machine: use https://, or --insecure-transport`,

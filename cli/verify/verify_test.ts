@@ -289,7 +289,7 @@ Deno.test("parseVerifyArgs() refuses what it does not understand", () => {
   refuse("f", "--policy is missing");
   refuse("--policy p", "FILE");
   refuse("f --policy", "--policy wants a value");
-  refuse("f --policy p --policy q", "twice");
+  refuse("f --policy p --policy q", "2 times");
   refuse("f --policy p --polcy q", "--policy?");
   refuse("f --policy p --tee arm", "--tee");
   refuse("f --policy p --nonce xyz", "--nonce");
@@ -341,6 +341,6 @@ Deno.test("policyCommand() writes a policy from a node that the node then meets,
   assertEquals(checked.code, 1);
   assert(checked.out.includes("✗ sevSnp.crl"), checked.out);
   await assertRejects(() => run(policyCommand, "check", "bundle.json"), UsageError, "policy");
-  await assertRejects(() => run(policyCommand, "make"), UsageError, "init or check");
+  await assertRejects(() => run(policyCommand, "make"), UsageError, "init, check");
   await assertRejects(() => run(policyCommand, "init"), UsageError, "--from");
 });

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import type { Bytes } from "../../backends/mod.ts";
 import { createHpkeKeyPair } from "../../store/hpke.ts";
-import { recoveryPem } from "../../cli/node/recovery_keys.ts";
+import { recoveryPem } from "../../cli/files/recovery_keys.ts";
 import { decodeRecoveryRequest, recoveryReportData, rewrapForRecovery } from "../../store/mod.ts";
 import type { World } from "../fakes/boot/world.ts";
 import {

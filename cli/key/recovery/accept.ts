@@ -6,13 +6,14 @@ import {
   type RecoveryResponse,
   StoreError,
 } from "../../../store/mod.ts";
-import { type CommandIo, EXIT, type ExitCode } from "../../command.ts";
+import { type CommandIo, EXIT, type ExitCode, Refused } from "../../command.ts";
 import { openData } from "../../node/data.ts";
 import type { OpenHost } from "../../node/host.ts";
 import { withNodeOptions } from "../../node/offline.ts";
-import { readDocument, RecoveryRefused, wanted } from "../../files/document.ts";
+import { readDocument } from "../../files/document.ts";
+import { required } from "../../flags.ts";
 import { pendingPath, type PendingRecovery, readPending, unsealPending } from "./pending.ts";
-import { removeFile } from "../../runtime_files.ts";
+import { removeFile } from "../../files/written.ts";
 import { replaceTee } from "../../node/replace_config.ts";
 import { loadSettings } from "../../settings.ts";
 import { requireSealing } from "../../node/sealing.ts";
@@ -21,7 +22,7 @@ import type { Config } from "../../../config.ts";
 
 export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
   const { config, flags } = await loadSettings(io, io.args, { strings: ["in"] });
-  const path = wanted(flags.strings, "in");
+  const path = required(flags.strings, "in");
   const response = await readDocument("in", path, decodeRecoveryResponse);
   return await withNodeOptions(io, config, "open", async (options) => {
     const pending = await readPending(config.dataDir);
@@ -57,7 +58,7 @@ export async function recoveryAccept(io: CommandIo): Promise<ExitCode> {
   });
 }
 
-/** The KEK. @throws {RecoveryRefused} for an answer to something else; {StoreError} */
+/** The KEK. @throws {Refused} for an answer to something else; {StoreError} */
 async function openAnswer(
   { tee, log }: OpenHost,
   config: Config,
@@ -66,7 +67,7 @@ async function openAnswer(
 ): Promise<RecoveredKey> {
   const { keyring } = await log.start();
   if (keyring === undefined || sha256(keyring).toHex() !== pending.request.keyring_sha256) {
-    throw new RecoveryRefused(
+    throw new Refused(
       "the store's key ring is not the one that the request was made for: it was changed or " +
         "recovered meanwhile",
       { hint: "make a new request and have it wrapped again" },
@@ -78,7 +79,7 @@ async function openAnswer(
     return { kek, acceptLostAnchor: response.accept_lost_anchor === true };
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== "invalid_request") throw error;
-    throw new RecoveryRefused(error.message, { cause: error, hint: error.hint });
+    throw new Refused(error.message, { cause: error, hint: error.hint });
   } finally {
     ephemeralKey.fill(0);
   }

@@ -17,7 +17,7 @@ import {
   StoreError,
 } from "../../../store/mod.ts";
 import { UsageError } from "../../command.ts";
-import { replaceFile } from "../../runtime_files.ts";
+import { replaceFile } from "../../files/written.ts";
 
 const CONTEXT = new TextEncoder().encode("nautilus-tee/recovery-ephemeral/v1");
 

@@ -1,18 +1,18 @@
 /** `nautilus key recovery-request`: the new host proves itself and asks for the store's key. */
 import { BackendError } from "../../../backends/mod.ts";
 import { createRecoveryRequest, recoveryRecipients, StoreError } from "../../../store/mod.ts";
-import { type CommandIo, EXIT, type ExitCode } from "../../command.ts";
+import { type CommandIo, EXIT, type ExitCode, Refused } from "../../command.ts";
 import { openHost } from "../../node/host.ts";
 import { withNodeOptions } from "../../node/offline.ts";
-import { RecoveryRefused, wanted } from "../../files/document.ts";
+import { required } from "../../flags.ts";
 import { pendingPath, writePending } from "./pending.ts";
-import { replaceFile } from "../../runtime_files.ts";
+import { replaceFile } from "../../files/written.ts";
 import { loadSettings } from "../../settings.ts";
 import { requireSealing } from "../../node/sealing.ts";
 
 export async function recoveryRequest(io: CommandIo): Promise<ExitCode> {
   const { config, flags } = await loadSettings(io, io.args, { strings: ["out"] });
-  const out = wanted(flags.strings, "out");
+  const out = required(flags.strings, "out");
   return await withNodeOptions(io, config, "open", async (options) => {
     await using host = await openHost({ ...options, newDevice: true });
     const { tee, log } = host;
@@ -24,7 +24,7 @@ export async function recoveryRequest(io: CommandIo): Promise<ExitCode> {
     }
     const recipients = recoveryRecipients(keyring);
     if (recipients.length === 0) {
-      throw new RecoveryRefused(
+      throw new Refused(
         "this store was made without a recovery key: only the TEE that sealed it can open it",
       );
     }

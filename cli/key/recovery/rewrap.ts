@@ -16,36 +16,29 @@ import {
   rewrapForRecovery,
   StoreError,
 } from "../../../store/mod.ts";
-import { type CommandIo, EXIT, type ExitCode, UsageError } from "../../command.ts";
-import { readDocument, RecoveryRefused, wanted } from "../../files/document.ts";
-import { readRecoveryPrivateKey, recoveryFingerprint } from "../../node/recovery_keys.ts";
-import { replaceFile } from "../../runtime_files.ts";
-import { loadPolicy } from "../../verify/verify.ts";
-import { rawArgs } from "../../verify/args.ts";
+import { type CommandIo, EXIT, type ExitCode, Refused } from "../../command.ts";
+import { readDocument } from "../../files/document.ts";
+import { parseFlags, required } from "../../flags.ts";
+import { readRecoveryPrivateKey, recoveryFingerprint } from "../../files/recovery_keys.ts";
+import { replaceFile } from "../../files/written.ts";
+import { loadPolicy } from "../../files/policy.ts";
 import { diskReader, readEndorsements } from "../../files/evidence.ts";
 
-const FLAGS = [
-  "request",
-  "key",
-  "policy",
-  "out",
-  "endorsements",
-  "collateral",
-  "accept-lost-anchor",
-];
+const FLAGS = {
+  strings: ["request", "key", "policy", "out"],
+  switches: ["accept-lost-anchor"],
+  lists: ["endorsements", "collateral"],
+} as const;
 
 export async function recoveryRewrap(io: CommandIo): Promise<ExitCode> {
-  const args = rawArgs(io.args, FLAGS);
-  const [surplus] = args.positionals;
-  if (surplus !== undefined) throw new UsageError(`unexpected argument "${surplus}"`);
-  const one = Object.fromEntries(args.one);
+  const { strings, switches, lists } = parseFlags(io.args, FLAGS);
   const paths = {
-    request: wanted(one, "request"),
-    key: wanted(one, "key"),
-    policy: wanted(one, "policy"),
-    out: wanted(one, "out"),
+    request: required(strings, "request"),
+    key: required(strings, "key"),
+    policy: required(strings, "policy", "POLICY"),
+    out: required(strings, "out"),
   };
-  const acceptLostAnchor = args.switches.has("accept-lost-anchor");
+  const acceptLostAnchor = switches.has("accept-lost-anchor");
   const disk = diskReader();
   const policy = await loadPolicy(disk, paths.policy);
   const request = await readDocument("request", paths.request, decodeRecoveryRequest);
@@ -62,15 +55,15 @@ export async function recoveryRewrap(io: CommandIo): Promise<ExitCode> {
       })),
     },
     endorsements: await readEndorsements(disk, [
-      ...args.many.get("endorsements") ?? [],
-      ...args.many.get("collateral") ?? [],
+      ...lists["endorsements"] ?? [],
+      ...lists["collateral"] ?? [],
     ]),
     expectedReportData: recoveryReportData(request),
     policy,
     now: Date.now(),
   }).catch((error: unknown) => {
     if (!(error instanceof BackendError) || error.code !== "malformed") throw error;
-    throw new RecoveryRefused(`the evidence of the request cannot be read: ${error.message}`);
+    throw new Refused(`the evidence of the request cannot be read: ${error.message}`);
   });
   io.stdout(resultText(result));
   refuseUnlessAffirmed(result);
@@ -101,11 +94,11 @@ export async function recoveryRewrap(io: CommandIo): Promise<ExitCode> {
   return EXIT.done;
 }
 
-/** @throws {RecoveryRefused} also where no check compared the report data, whatever a policy excuses */
+/** @throws {Refused} also where no check compared the report data, whatever a policy excuses */
 function refuseUnlessAffirmed({ tier, checks }: AttestationResult): void {
   const isBound = checks.some(({ id, status }) => id === "report_data" && status === "pass");
   if (tier === "affirming" && isBound) return;
-  throw new RecoveryRefused(
+  throw new Refused(
     tier === "affirming"
       ? "the evidence is not bound to the key that this request names"
       : `by this policy the evidence of the request is ${tier}; nothing was wrapped`,
@@ -126,7 +119,7 @@ async function rewrap(
     return await rewrapForRecovery(request, key, acceptLostAnchor);
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
-    throw new RecoveryRefused(error.message, { cause: error, hint: error.hint });
+    throw new Refused(error.message, { cause: error, hint: error.hint });
   }
 }
 
@@ -134,7 +127,7 @@ function teeTypeOf(mediaType: string): TeeType {
   const kinds = ["SGX", "SEV", "TrustZone", "TDX", "NITRO", "SIMULATION"] as const;
   const found = kinds.find((kind) => EVIDENCE_MEDIA_TYPE[kind] === mediaType);
   if (found === undefined) {
-    throw new RecoveryRefused(`the request's evidence is of no known kind: "${mediaType}"`);
+    throw new Refused(`the request's evidence is of no known kind: "${mediaType}"`);
   }
   return found;
 }

@@ -2,15 +2,8 @@ import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from 
 import { ConfigError, loadConfig } from "../../config.ts";
 import { createRecoveryKeyPair } from "../../store/mod.ts";
 import { openTestStore } from "../../tests/fakes/test_store.ts";
-import { UsageError } from "../command.ts";
-import {
-  readRecoveryPrivateKey,
-  readRecoveryPublicKeys,
-  reconcileRecoveryKeys,
-  recoveryFingerprint,
-  recoveryPem,
-  requireRecoveryChoice,
-} from "./recovery_keys.ts";
+import { recoveryFingerprint, recoveryPem } from "../files/recovery_keys.ts";
+import { reconcileRecoveryKeys, requireRecoveryChoice } from "./recovery_choice.ts";
 
 function config(flags: Readonly<Record<string, unknown>>) {
   return loadConfig({ flags, env: {}, isRoot: true, hostName: "host" });
@@ -40,41 +33,6 @@ Deno.test("requireRecoveryChoice() names both ways when neither was chosen", () 
   requireRecoveryChoice(config({ noRecovery: true }));
   requireRecoveryChoice(config({ recoveryKey: "a.pub,b.pub" }));
   assertThrows(() => config({ recoveryKey: "a.pub", noRecovery: true }), ConfigError, "contradict");
-});
-
-Deno.test("recoveryPem() is read back, the public key out of either file", async () => {
-  await using files = await keyFiles();
-  assertEquals(await readRecoveryPublicKeys([files.publicPath]), [files.pair.publicKey]);
-  const read = await readRecoveryPrivateKey(files.privatePath);
-  assertEquals(read, files.pair);
-});
-
-Deno.test("readRecoveryPublicKeys() refuses private keys, other kinds, repetitions, what is not there", async () => {
-  await using files = await keyFiles();
-  const other = `${files.directory}/other.pub`;
-  const ed25519 = "MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=";
-  await Deno.writeTextFile(
-    other,
-    `-----BEGIN PUBLIC KEY-----\n${ed25519}\n-----END PUBLIC KEY-----\n`,
-  );
-  for (
-    const [paths, says] of [
-      [[files.privatePath], "must never reach a master"],
-      [[other], "X25519 public key"],
-      [[files.publicPath, files.publicPath], "named twice"],
-      [[`${files.directory}/none`], "none"],
-    ] as const
-  ) {
-    await assertRejects(() => readRecoveryPublicKeys(paths), ConfigError, says);
-  }
-});
-
-Deno.test("readRecoveryPrivateKey() refuses a file that others may read, and public keys", async () => {
-  await using files = await keyFiles();
-  await Deno.chmod(files.publicPath, 0o600);
-  await assertRejects(() => readRecoveryPrivateKey(files.publicPath), UsageError, "private key");
-  await Deno.chmod(files.privatePath, 0o640);
-  await assertRejects(() => readRecoveryPrivateKey(files.privatePath), UsageError, "chmod 600");
 });
 
 Deno.test("reconcileRecoveryKeys() refuses every difference that it cannot make good", async () => {
