@@ -64,21 +64,19 @@ export class Commits {
     const { versions } = this.#index;
     const records: NewRecord[] = [];
     const recorded = changes.filter((change) => change.record !== undefined);
-    for (const [index, { slot, record }] of recorded.entries()) {
-      const placed = {
+    for (let index = 0; index < recorded.length; index++) {
+      const { slot, record } = recorded[index]!;
+      versions.place(slot, {
         position: place.position + index,
         sequence: place.sequence,
         index,
         count: recorded.length,
-      };
-      versions.place(slot, { ...placed, origin: 0 });
+        origin: 0,
+      });
       records.push({
         kind: RECORD_KIND.entry,
         plaintext: record!,
-        onSealed: (_header, tag) => {
-          versions.place(slot, { ...placed, origin: this.#sealer.current.number });
-          versions.setTag(slot, tag);
-        },
+        onSealed: (_header, tag) => versions.sealedBy(slot, this.#sealer.current.number, tag),
       });
     }
     const overwritten = this.#overwritten(changes);
@@ -142,7 +140,7 @@ export class Commits {
       onSealed: (_header, tag) => {
         const before = { header: this.#reader.headerOf(slot), tag: versions.tag(slot).slice() };
         resealing.set(position, before);
-        versions.reseal(slot, this.#sealer.current.number, tag);
+        versions.sealedBy(slot, this.#sealer.current.number, tag);
         this.#checkpointer.resealed(position);
       },
     };

@@ -3,7 +3,7 @@ import type { Bytes } from "../backends/mod.ts";
 import { StoreError } from "./errors.ts";
 import type { Index } from "./index.ts";
 import type { Keyspace } from "./keyspace.ts";
-import { checkCount, indexRange } from "./requests.ts";
+import { checkCount, indexKey, indexRange, isSingle } from "./requests.ts";
 import type { KeyValue, RangeRequest } from "./types.ts";
 import { NO_SLOT } from "./versions.ts";
 
@@ -50,17 +50,17 @@ export function selectSlots(
   request: RangeRequest,
   revision: number,
 ): RangeSlots {
-  const range = indexRange(request);
   const limit = checkCount("limit", request.limit);
-  if (range.single) {
-    const slot = keyspace.at(range.start, revision);
+  if (isSingle(request)) {
+    const slot = keyspace.at(indexKey(request.key), revision);
     const found = slot !== NO_SLOT;
     return {
-      slots: found && request.countOnly !== true ? [slot] : [],
+      slots: found && request.countOnly !== true ? [slot] : NO_SLOTS,
       more: false,
       count: found ? 1 : 0,
     };
   }
+  const range = indexRange(request);
   const slots: number[] = [];
   let count = 0;
   keyspace.scan(range.start, range.end, revision, (slot) => {
@@ -71,6 +71,7 @@ export function selectSlots(
   return { slots, more: request.countOnly !== true && slots.length < count, count };
 }
 
+const NO_SLOTS: readonly number[] = [];
 const NO_VALUE: Bytes = new Uint8Array(0);
 
 /** @param value of a slot, needed unless keys only */

@@ -20,21 +20,31 @@ export interface IndexRange {
 /** @throws {StoreError} `invalid_request`, `too_large` */
 export function indexRange(range: KeyRange): IndexRange {
   const start = indexKey(range.key);
-  const rangeEnd = range.rangeEnd;
-  if (rangeEnd === undefined || rangeEnd.length === 0) {
+  const { rangeEnd } = range;
+  if (isSingle(range) || rangeEnd === undefined) {
     return { start, end: start + "\0", single: true };
   }
   if (rangeEnd.length === 1 && rangeEnd[0] === 0) return { start, end: undefined, single: false };
   return { start, end: toBinaryString(rangeEnd), single: false };
 }
 
+/** Whether the range is one key. */
+export function isSingle({ rangeEnd }: KeyRange): boolean {
+  return rangeEnd === undefined || rangeEnd.length === 0;
+}
+
 /** @throws {StoreError} `invalid_request`, `too_large` */
 export function indexKey(key: Bytes): string {
+  checkKey(key);
+  return toBinaryString(key);
+}
+
+/** @throws {StoreError} `invalid_request`, `too_large` */
+function checkKey(key: Bytes): void {
   if (key.length === 0) throw new StoreError("invalid_request", "key: must not be empty");
   if (key.length > MAX_KEY_BYTES) {
     throw new StoreError("too_large", `key: ${key.length} bytes, at most ${MAX_KEY_BYTES}`);
   }
-  return toBinaryString(key);
 }
 
 /** @throws {StoreError} `invalid_request` */
@@ -53,6 +63,9 @@ interface Writes {
   others: boolean;
 }
 
+/** Of an empty branch; never added to. */
+const NO_WRITES: Writes = { puts: new Set(), deletes: [], others: false };
+
 /**
  * Checks every operation, and refuses a key that a transaction would change twice, as etcd does:
  * put twice, or put and deleted, where the branches of one nested transaction exclude each other.
@@ -60,13 +73,14 @@ interface Writes {
  * @throws {StoreError} `duplicate_key`, `invalid_request`, `too_large`, `lease_not_found`
  */
 export function checkTxn(request: TxnRequest): boolean {
-  for (const compare of request.compare) indexRange(compare);
+  for (const compare of request.compare) checkKey(compare.key);
   const success = collectWrites(request.success);
   const failure = collectWrites(request.failure);
   return [success, failure].some((w) => w.puts.size > 0 || w.deletes.length > 0 || w.others);
 }
 
 function collectWrites(operations: readonly Operation[]): Writes {
+  if (operations.length === 0) return NO_WRITES;
   const writes: Writes = { puts: new Set(), deletes: [], others: false };
   for (const operation of operations) {
     if (operation.type === "delete") {
@@ -76,14 +90,14 @@ function collectWrites(operations: readonly Operation[]): Writes {
     } else if (operation.type === "delete_leased") {
       writes.others = true;
     } else if (operation.type === "range") {
-      indexRange(operation);
+      checkKey(operation.key);
       checkCount("limit", operation.limit);
       checkCount("revision", operation.revision);
     }
   }
   for (const operation of operations) {
     if (operation.type !== "txn") continue;
-    for (const compare of operation.txn.compare) indexRange(compare);
+    for (const compare of operation.txn.compare) checkKey(compare.key);
     const then = collectWrites(operation.txn.success);
     const otherwise = collectWrites(operation.txn.failure);
     for (const put of then.puts) addPut(writes, put, undefined);

@@ -85,7 +85,7 @@ export class Versions {
     return slot;
   }
 
-  /** Said once the version's record has its place, before it is durable. */
+  /** Said once the version's record has its place, before it is sealed and durable. */
   place(slot: number, place: VersionPlace): void {
     const segment = this.#segment(slot);
     const i = slot & MASK;
@@ -96,8 +96,8 @@ export class Versions {
     segment.origin[i] = place.origin;
   }
 
-  /** The version's record was sealed anew in its place. */
-  reseal(slot: number, origin: number, tag: Uint8Array): void {
+  /** The version's record was sealed in its place, or sealed anew there. */
+  sealedBy(slot: number, origin: number, tag: Uint8Array): void {
     this.#segment(slot).origin[slot & MASK] = origin;
     this.setTag(slot, tag);
   }

@@ -16,6 +16,8 @@ import type { RecordSealer } from "./record_sealer.ts";
 /** One append takes at most this much plaintext, so that no one waits long behind others. */
 const MAX_GROUP_BYTES = 4 * 1024 * 1024;
 const MAX_GROUP_COMMITS = 4096;
+/** Jobs that were run and still stand in the queue, at most. */
+const MAX_DONE_JOBS = 64;
 
 /** Work in order: prepares a commit, or answers without one. */
 export interface Job {
@@ -160,7 +162,8 @@ export class Writer {
   #run(): void {
     while (this.#jobAt < this.#jobs.length && this.#failure === undefined) {
       const job = this.#jobs[this.#jobAt++]!;
-      if (this.#jobAt > 1024) {
+      // What was done is let go of at once: a request holds keys, values and its caller's promise.
+      if (this.#jobAt === this.#jobs.length || this.#jobAt >= MAX_DONE_JOBS) {
         this.#jobs.splice(0, this.#jobAt);
         this.#jobAt = 0;
       }
