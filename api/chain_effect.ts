@@ -1,5 +1,5 @@
 /** What a chain event wants done here, as guards and writes, and what it comes to once it is. */
-import { sha256 } from "@noble/hashes/sha2.js";
+import { createHash, hash } from "node:crypto";
 import type { Compare, Operation } from "../store/mod.ts";
 import type { ChainEvent, K8sRequestFromChain } from "../sui/chain_event.ts";
 import type { EventResult } from "./chain_results.ts";
@@ -158,18 +158,19 @@ function nameIn(body: unknown): string | undefined {
 
 /** Over the bytes as stored, so without the resource version: the chain learns no more than that. */
 function digestOf(outcome: K8sOutcome): string {
-  const encoder = new TextEncoder();
   switch (outcome.kind) {
     case "object":
-      return sha256(outcome.object.stored).toHex();
+      return hash("sha256", outcome.object.stored, "hex");
     case "document":
-      return sha256(encoder.encode(JSON.stringify(outcome.document))).toHex();
+      return hash("sha256", JSON.stringify(outcome.document), "hex");
     case "status":
-      return sha256(encoder.encode(JSON.stringify(outcome.status))).toHex();
+      return hash("sha256", JSON.stringify(outcome.status), "hex");
     case "list": {
-      const hash = sha256.create();
-      for (const item of outcome.items) hash.update(sha256(item.stored));
-      return hash.digest().toHex();
+      const digest = createHash("sha256");
+      for (const item of outcome.items) {
+        digest.update(createHash("sha256").update(item.stored).digest());
+      }
+      return digest.digest("hex");
     }
   }
 }

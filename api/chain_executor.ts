@@ -146,13 +146,13 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
       done = await committed;
     } catch (error) {
       if (!(error instanceof StoreError) || error.code !== "too_large") throw error;
-      await place.allBefore;
+      await place.allBefore();
       effect = tooLarge(effect);
       done = await commit(delivery, effect, begunMs, skip);
     }
     if (done === "lost") return done;
     if (done === "duplicate") {
-      await place.allBefore;
+      await place.allBefore();
       await passOver(delivery);
       return { kind: "duplicate" };
     }
@@ -170,7 +170,7 @@ export function createChainExecutor(options: ChainExecutorOptions): ChainExecuto
       const outcome = await attempt(delivery, place, tries === 0, skip);
       if (outcome !== "lost") return outcome;
       // Against another writer, or because an event before this one did: it is tried again first.
-      await place.allBefore;
+      await place.allBefore();
       if (await readCursor() !== delivery.previousCursor) throw cursorMoved();
     }
     throw new Error(`event ${delivery.dedupeKey} lost against other writers ${MAX_ATTEMPTS} times`);

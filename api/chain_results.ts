@@ -3,7 +3,7 @@
  * id, and forgotten after a while. A result also tells that its event was applied; what makes that
  * happen once for good is the cursor, so results may go.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
+import { hash } from "node:crypto";
 import type { Bytes } from "../backends/mod.ts";
 import type { Operation, Store } from "../store/mod.ts";
 import type { ChainEvent } from "../sui/chain_event.ts";
@@ -204,7 +204,7 @@ function indexKey(requestId: string, name: string): Bytes {
 
 /** Hashed: an id may be any text of any length. */
 function requestPrefix(requestId: string): string {
-  return `${REQUEST_PREFIX}${sha256(encoder.encode(requestId)).toHex()}/`;
+  return `${REQUEST_PREFIX}${hash("sha256", requestId, "hex")}/`;
 }
 
 function decodeResult(value: Bytes): Stored {

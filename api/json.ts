@@ -42,7 +42,15 @@ export function decodeJson(
   maxDepth = MAX_JSON_DEPTH,
   duplicates?: DuplicateField[],
 ): unknown {
-  const text = decodeUtf8(bytes);
+  return decodeJsonText(decodeUtf8(bytes), maxDepth, duplicates);
+}
+
+/** As `decodeJson`, of text that was decoded already. @throws {ApiProblem} as `decodeJson` */
+export function decodeJsonText(
+  text: string,
+  maxDepth = MAX_JSON_DEPTH,
+  duplicates?: DuplicateField[],
+): unknown {
   scan(text, maxDepth, duplicates);
   let value: unknown;
   try {

@@ -23,11 +23,11 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return promise;
 }
 
-/** Waits at most so long for an event that is being applied when the listener is told to stop. */
+/** Waits at most so long for events that are being applied when the listener is told to stop. */
 const STOP_GRACE_MS = 900;
 
 /** Resolves with `work`, or throws a moment after the signal aborted, whichever comes first. */
-export async function withinGrace(work: Promise<void>, signal: AbortSignal): Promise<void> {
+export async function withinGrace<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const { promise: expired, reject } = Promise.withResolvers<never>();
   const onAbort = () => {
@@ -39,7 +39,7 @@ export async function withinGrace(work: Promise<void>, signal: AbortSignal): Pro
   if (signal.aborted) onAbort();
   else signal.addEventListener("abort", onAbort, { once: true });
   try {
-    await Promise.race([work, expired]);
+    return await Promise.race([work, expired]);
   } finally {
     signal.removeEventListener("abort", onAbort);
     clearTimeout(timer);

@@ -44,6 +44,8 @@ const PRIMITIVES = new Set([
   "signer",
 ]);
 
+/** Spelled canonically already, without type arguments: nearly all that a node sends. */
+const PLAIN_STRUCT = /^0x[0-9a-f]{64}::[a-zA-Z_][a-zA-Z0-9_]*::[a-zA-Z_][a-zA-Z0-9_]*$/;
 /** As Move's own limit on the nesting of type tags. */
 const MAX_TYPE_DEPTH = 16;
 
@@ -54,6 +56,7 @@ const MAX_TYPE_DEPTH = 16;
  */
 export function canonicalType(type: string): string | undefined {
   if (type.length > 4096) return undefined;
+  if (PLAIN_STRUCT.test(type)) return type;
   const parser = { text: type, position: 0 };
   const result = parseType(parser, 0);
   return result !== undefined && parser.position === type.length ? result : undefined;

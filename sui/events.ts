@@ -204,7 +204,10 @@ class Listener implements ChainListener {
       if (page.events.length > 0) {
         // The next page is on its way while this one is applied.
         if (page.hasMore && page.cursor !== undefined) reading.expect(page.cursor);
-        stored = await this.#applyAll(page.events, chainId, stored, signal);
+        stored = await withinGrace(
+          this.#applyAll(page.events, chainId, stored, signal),
+          signal,
+        );
         savedAtMs = clock();
       }
       position = page.cursor ?? position;
@@ -231,7 +234,11 @@ class Listener implements ChainListener {
     signal: AbortSignal,
   ): Promise<string | undefined> {
     const width = this.#options.maxInFlight ?? 1;
-    const onTheWay = new Set<Promise<void>>();
+    let onTheWay = 0;
+    let wake = () => {};
+    const until = async (isMet: () => boolean) => {
+      while (!isMet()) await new Promise<void>((resolve) => wake = resolve);
+    };
     let failure: { readonly error: unknown } | undefined;
     let previousCursor = stored;
     for (const event of events) {
@@ -245,13 +252,16 @@ class Listener implements ChainListener {
         sender: event.sender,
       };
       previousCursor = delivery.cursor;
-      const work: Promise<void> = this.#apply(delivery, signal).catch((error: unknown) => {
+      onTheWay++;
+      this.#apply(delivery, signal).catch((error: unknown) => {
         failure ??= { error };
-      }).finally(() => onTheWay.delete(work));
-      onTheWay.add(work);
-      while (onTheWay.size >= width) await Promise.race(onTheWay);
+      }).finally(() => {
+        onTheWay--;
+        wake();
+      });
+      if (onTheWay >= width) await until(() => onTheWay < width);
     }
-    await Promise.all(onTheWay);
+    await until(() => onTheWay === 0);
     if (failure !== undefined) throw failure.error;
     return previousCursor;
   }
@@ -259,7 +269,7 @@ class Listener implements ChainListener {
   async #apply(delivery: ChainDelivery, signal: AbortSignal): Promise<void> {
     const { apply, clock, log } = this.#options;
     try {
-      await withinGrace(apply(delivery, signal), signal);
+      await apply(delivery, signal);
     } catch (cause) {
       throw new ApplyFailed(`event ${delivery.dedupeKey}: ${explain(cause)}`, { cause });
     }

@@ -1,4 +1,5 @@
 /** A Kubernetes request as it stands on chain, in either of its two shapes, as our own request. */
+import { decodeJsonText } from "../json.ts";
 import { ApiProblem } from "../problem.ts";
 import { chainUser, type Verb } from "./authorize.ts";
 import { decodeDocument } from "./decode.ts";
@@ -105,8 +106,8 @@ export function findResource(text: string, table: ResourceTable): ResourceDefini
 function decodePayload(payload: string): unknown {
   const text = payload.trim();
   if (text === "") return undefined;
-  const bytes = new TextEncoder().encode(text);
-  return decodeDocument(bytes, text.startsWith("{") ? "json" : "yaml");
+  if (text.startsWith("{")) return decodeJsonText(text);
+  return decodeDocument(new TextEncoder().encode(text), "yaml");
 }
 
 /** A pod that the chain assigned to a worker runs there and nowhere else. */
