@@ -16,7 +16,7 @@ import { invalidObject } from "./field_errors.ts";
 import { alreadyExists, conflict, notFound, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
 import { type KubernetesObject, type StoredObject, type SubmittedObject } from "./objects.ts";
-import { namespaceResource, type PlanContext, unchanged, writePlan } from "./plan.ts";
+import { type PlanContext, unchanged, writePlan } from "./plan.ts";
 import { chooseName, equalJson, prepareCreate, prepareUpdate } from "./prepare.ts";
 import { readObject } from "./read.ts";
 import type { ApplyPatch, K8sRequest, Planned } from "./request.ts";
@@ -39,7 +39,7 @@ export async function planCreate(
   const key = objectKey(resource, namespace, name);
   const [existing, guard] = await Promise.all([
     store.range("k8s", { key: encodeKey(key), keysOnly: true }),
-    resource.namespaced ? namespaceGuard(context, namespace) : undefined,
+    resource.namespaced ? context.namespaces.of(context.table, namespace) : undefined,
   ]);
   if (existing.kvs.length > 0) throw alreadyExists(resource, name);
   if (resource.custom?.terminating === true) {
@@ -214,19 +214,4 @@ function placeIn(resource: ResourceDefinition, request: K8sRequest, given: strin
     );
   }
   return request.namespace;
-}
-
-/** Holds while the namespace stands as it was read: it exists and is not going away. */
-async function namespaceGuard(context: PlanContext, namespace: string): Promise<Compare> {
-  const resource = namespaceResource(context.table);
-  const found = await readObject(context.store, resource, "", namespace);
-  if (found === undefined) throw notFound(resource, namespace);
-  if (found.parse().metadata.deletionTimestamp !== undefined) {
-    throw new StatusError(
-      "Forbidden",
-      `unable to create new content in namespace ${namespace} because it is being terminated`,
-      { details: { causes: [{ reason: "NamespaceTerminating", message: namespace }] } },
-    );
-  }
-  return unchanged(objectKey(resource, "", namespace), found);
 }

@@ -189,7 +189,12 @@ export function prefixLength(resource: ResourceDefinition): number {
 /** Bytes to store: as served, in the version that the kind is stored as. */
 export function encodeStored(object: KubernetesObject, resource: ResourceDefinition): Bytes {
   const version = resource.custom?.storageVersion ?? resource.version;
-  return encodeServed(object, version === resource.version ? resource : { ...resource, version });
+  return encodeServed(object, isStoredAsServed(resource) ? resource : { ...resource, version });
+}
+
+/** Whether `encodeStored` gives what `encodeServed` gives. */
+export function isStoredAsServed({ custom, version }: ResourceDefinition): boolean {
+  return custom === undefined || custom.storageVersion === version;
 }
 
 /** JSON without the resource version, beginning with `servedPrefix`. */

@@ -2,7 +2,14 @@
 import type { Compare, Operation, Store } from "../../store/mod.ts";
 import type { Verb } from "./authorize.ts";
 import { encodeKey, prefixRange } from "./keys.ts";
-import { encodeServed, encodeStored, type KubernetesObject, StoredObject } from "./objects.ts";
+import {
+  encodeServed,
+  encodeStored,
+  isStoredAsServed,
+  type KubernetesObject,
+  StoredObject,
+} from "./objects.ts";
+import type { NamespaceGuards } from "./namespace_guards.ts";
 import { kubernetesTime, type Sources } from "./prepare.ts";
 import type { ChangeRecord, K8sRequest, Planned } from "./request.ts";
 import type { ResourceDefinition, ResourceTable } from "./resources.ts";
@@ -16,6 +23,7 @@ export interface PlanContext {
   readonly fixed: ResourceTable;
   readonly sources: Sources;
   readonly schemas: KindSchemas;
+  readonly namespaces: NamespaceGuards;
   readonly resource: ResourceDefinition;
   readonly request: K8sRequest;
   /** @throws {StatusError} Forbidden where the user may not do this to the same object. */
@@ -59,7 +67,8 @@ export function writePlan(
   if (request.options?.dryRun === true) {
     return { kind: "done", outcome: answer(store.revision("k8s")) };
   }
-  const value = encodeStored(object, resource);
+  // What is served is what is stored, but for a custom object in another version.
+  const value = isStoredAsServed(resource) ? served : encodeStored(object, resource);
   const operations: Operation[] = [{ type: "put", keyspace: "k8s", key: encodeKey(key), value }];
   return {
     kind: "write",

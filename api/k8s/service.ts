@@ -14,6 +14,7 @@ import { encodeStored } from "./objects.ts";
 import { namespaceResource, type PlanContext } from "./plan.ts";
 import { prepareCreate } from "./prepare.ts";
 import { isAllowedToNode } from "./node_authorizer.ts";
+import { NamespaceGuards } from "./namespace_guards.ts";
 import { createNodeObjects, type NodeObjects } from "./node_objects.ts";
 import { getObject, listObjects } from "./read.ts";
 import { planDelete, planDeleteCollection } from "./remove.ts";
@@ -78,6 +79,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
   const table = options.table ?? createResourceTable();
   const kinds = new Kinds(store, table);
   const schemas = new KindSchemas();
+  const namespaces = new NamespaceGuards(store);
   const shared = createSharedObjects();
   const sources = { clock: options.clock, random: options.random };
 
@@ -111,6 +113,7 @@ export function createK8sService(options: K8sServiceOptions): K8sService {
       fixed: table,
       sources,
       schemas,
+      namespaces,
       resource: found,
       request,
       async require(verb) {
