@@ -154,6 +154,17 @@ export async function createResultSigner(options: ResultSignerOptions): Promise<
     return payment;
   }
 
+  /** Both are looked at, so that the purse is known in any case; of two lacks the cap is told. */
+  async function capAndGas(
+    signal: AbortSignal,
+    seen: ((balanceMist: bigint) => void) | undefined,
+  ): Promise<readonly [ObjectRef, ObjectRef[]]> {
+    const [held, payment] = await Promise.allSettled([cap(signal), gas(signal, seen)]);
+    if (held.status === "rejected") throw held.reason;
+    if (payment.status === "rejected") throw payment.reason;
+    return [held.value, payment.value];
+  }
+
   async function registryVersion(signal: AbortSignal): Promise<string> {
     const object = await ledger.getObject(registryId, signal);
     if (object?.owner.kind !== "shared") {
@@ -167,8 +178,7 @@ export async function createResultSigner(options: ResultSignerOptions): Promise<
     gasBudgetMist,
     masterCapId,
     async check(signal, seen) {
-      // Both are looked at, so that what the purse holds is known in any case.
-      await Promise.all([gas(signal, seen), cap(signal)]);
+      await capAndGas(signal, seen);
     },
     async state(requestId, since, signal) {
       const name = { type: keyType, bcs: requestKeyBytes(requestId) };
@@ -190,9 +200,8 @@ export async function createResultSigner(options: ResultSignerOptions): Promise<
       return decodeStrict(RequestField, field.contents).value.answered ? "answered" : "open";
     },
     async sign(result, signal, seen) {
-      const [masterCap, payment, price, initialSharedVersion] = await Promise.all([
-        cap(signal),
-        gas(signal, seen),
+      const [[masterCap, payment], price, initialSharedVersion] = await Promise.all([
+        capAndGas(signal, seen),
         writer.referenceGasPrice(signal),
         registryVersion(signal),
       ]);
