@@ -26,6 +26,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   admin: async () => (await import("./cli/admin/admin.ts")).admin,
   store: async () => (await import("./cli/store/store.ts")).store,
   worker: async () => (await import("./cli/worker.ts")).worker,
+  signer: async () => (await import("./cli/signer.ts")).signer,
   version: async () => (await import("./cli/version.ts")).version,
 };
 

@@ -204,7 +204,8 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
             signer: signer.address,
             waiting: status.waiting,
             retry_in_ms: retryInMs,
-            error,
+            // What the operator has to do says it all; anything else comes with where it was.
+            ...(error instanceof Error && "hint" in error ? {} : { error }),
           });
           await sleep(retryInMs, signal);
         }

@@ -5,7 +5,7 @@ import { proveAdmission } from "../../sui/admission_proof.ts";
 import { nodeKeyHash } from "../../sui/admission_message.ts";
 import { type SpawnedNode, spawnFakeNode } from "../fakes/sui/spawn.ts";
 import { zkLoginSignature } from "../fakes/sui/wallets.ts";
-import { asRecord, makePlace, type Master, startMaster } from "./harness.ts";
+import { asRecord, makePlace, type Master, runBinary, startMaster } from "./harness.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -148,8 +148,17 @@ Deno.test("serve takes a GraphQL service as second opinion, or alone, and follow
     ]] as const
   ) {
     await using place = await makePlace();
-    await using master = await startMaster(place, [], settings(chain, endpoints));
-    assertEquals((await health(master))["chain_trust"], trust);
+    await using master = await startMaster(place, [], {
+      ...settings(chain, endpoints),
+      NAUTILUS_SUI_MASTER_CAP: `0x${"77".repeat(32)}`,
+    });
+    const document = await health(master);
+    assertEquals(document["chain_trust"], trust);
+    // GraphQL is only read.
+    assertEquals(document["result_write_back"] === "off", trust === "single");
+    if (trust === "single") {
+      assertStringIncludes(String(document["result_write_back_detail"]), "gRPC");
+    }
     assertEquals(await register(master, chain), "admitted");
     const held = await newToken(chain);
     assertEquals(await present(master, held), "admitted");
@@ -281,11 +290,19 @@ Deno.test("serve writes results back on chain once its signer has a MasterCap an
     const document = await health(master);
     assertStringIncludes(String(document["result_write_back_detail"]), "not the signer's");
     signer = document["result_signer"];
+    // Of the master that runs, asked by the name that it left in its data directory.
+    const asked = await runBinary(place, ["signer", "address"], env);
+    assertEquals([asked.code, asked.stdout], [0, `${signer}\n`]);
     assertEquals((await master.end("SIGTERM")).code, 0);
   }
   const { cap_id: owned } = await chain.control("master_cap", { owner: signer });
   await chain.control("fund", { owner: signer, mist: "1000000000" });
   const env = { ...settings(chain), NAUTILUS_SUI_MASTER_CAP: String(owned) };
+  const { stdout } = await runBinary(place, ["signer", "status", "--json"], env);
+  assertEquals([asRecord(JSON.parse(stdout))["address"], asRecord(JSON.parse(stdout))["state"]], [
+    signer,
+    "stopped",
+  ]);
   await using master = await startMaster(place, [], env);
   assertEquals((await health(master))["result_signer"], signer);
   await schedule("second");
