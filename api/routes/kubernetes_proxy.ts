@@ -19,14 +19,9 @@ import { WatchGate } from "./kubernetes_watch.ts";
 const ANSWER_TIMEOUT_MS = 60_000;
 
 /** Request headers that go through; everything else stays here, above all credentials. */
-const FORWARDED = [
-  "accept",
-  "content-type",
-  "user-agent",
-  "if-none-match",
-  "traceparent",
-  "tracestate",
-];
+const FORWARDED = ["accept", "content-type", "user-agent", "if-none-match"];
+/** These, too, where this server has no part in the trace; where it has, its own span is told. */
+const TRACE_HEADERS = ["traceparent", "tracestate"];
 
 /** Response headers that are about one connection (RFC 9110, 7.6.1), or that are ours to say. */
 const NOT_RETURNED = [
@@ -101,7 +96,7 @@ async function proxy(
   try {
     const request = new Request(`${upstream.origin}${pathname}${search}`, {
       method: c.req.method,
-      headers: requestHeaders(c, user),
+      headers: requestHeaders(c, user, deps.tracer !== undefined),
       redirect: "manual",
       signal: ended.signal,
       ...(body === undefined || body.length === 0 ? {} : { body }),
@@ -129,9 +124,9 @@ function untilSessionEnds(user: User, deps: ApiDeps, ended: () => void): () => v
   return deps.workers.onSessionEnd(user.name.slice("system:node:".length), ended);
 }
 
-function requestHeaders(c: ApiContext, user: User): Headers {
+function requestHeaders(c: ApiContext, user: User, isTraced: boolean): Headers {
   const headers = new Headers();
-  for (const name of FORWARDED) {
+  for (const name of isTraced ? FORWARDED : [...FORWARDED, ...TRACE_HEADERS]) {
     const value = c.req.header(name);
     if (value !== undefined) headers.set(name, value);
   }
