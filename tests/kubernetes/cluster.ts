@@ -6,6 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { readKubeconfig } from "../../cli/client/kubeconfig.ts";
 import { type Running, start } from "../demo/process.ts";
 import { type Place, runBinary } from "../integration/harness.ts";
+import type { Programs } from "./programs.ts";
 
 const ENVIRONMENT_PATH = "/usr/bin:/bin";
 const READY_TIMEOUT_MS = 120_000;
@@ -194,22 +195,28 @@ export async function startApiServer(
   }
 }
 
-/** kube-controller-manager or kube-scheduler, with the rights of the kube-apiserver's admin. */
-export async function startController(
+/** kube-controller-manager and kube-scheduler, with the rights of the kube-apiserver's admin. */
+export async function startControllers(
   place: Place,
   plan: ClusterPlan,
-  command: string,
-  args: readonly string[] = [],
-): Promise<Running> {
-  const { running } = await start({
-    command,
-    cwd: plan.folder,
-    env: { HOME: place.home, PATH: ENVIRONMENT_PATH },
-    args: [`--kubeconfig=${plan.directKubeconfig}`, "--secure-port=0", "--v=2", ...args],
-    ready: (line) => line.includes("successfully acquired lease") ? line : undefined,
-    timeoutMs: READY_TIMEOUT_MS,
-  });
-  return running;
+  programs: Programs,
+): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  const keys = ["--service-account-private-key-file=accounts.key", "--root-ca-file=ca.crt"];
+  for (
+    const [command, args] of [[programs.controllerManager, keys], [programs.scheduler, []]] as const
+  ) {
+    const { running } = await start({
+      command,
+      cwd: plan.folder,
+      env: { HOME: place.home, PATH: ENVIRONMENT_PATH },
+      args: [`--kubeconfig=${plan.directKubeconfig}`, "--secure-port=0", "--v=2", ...args],
+      ready: (line) => line.includes("successfully acquired lease") ? line : undefined,
+      timeoutMs: READY_TIMEOUT_MS,
+    });
+    stack.use(running);
+  }
+  return stack.move();
 }
 
 export interface Said {
