@@ -74,7 +74,9 @@ if (import.meta.main) {
 }
 
 async function demo(narrator: Narrator, binary: string, directory: string): Promise<void> {
-  narrator.step("A Sui full node (stand-in that speaks the real gRPC-web protocol)");
+  narrator.step(
+    "A Sui full node (stand-in that speaks the real protocols, gRPC-web and GraphQL, which must agree)",
+  );
   const { running: node, value: chain } = await start({
     command: Deno.execPath(),
     args: ["run", "-A", new URL("../fakes/sui/main.ts", import.meta.url).pathname],
@@ -379,7 +381,7 @@ async function writeSettings(directory: string, chain: Chain): Promise<Record<st
     NAUTILUS_LISTEN: "127.0.0.1:0",
     NAUTILUS_TLS_LISTEN: `127.0.0.1:${freePort()}`,
     CONTRACT_ADDRESS: chain.packageId,
-    SUI_RPC_ENDPOINT: chain.url,
+    SUI_RPC_ENDPOINT: `${chain.url},graphql+${chain.url}/graphql`,
     NAUTILUS_SUI_REGISTRY: chain.registryId,
     NAUTILUS_CLUSTER_ID: chain.clusterId,
     HOME: "/nonexistent",
