@@ -42,7 +42,7 @@ type Checkpoint {
 
 type Epoch { referenceGasPrice: BigInt }
 
-input ObjectKey { address: SuiAddress!, atCheckpoint: UInt53, version: UInt53 }
+input ObjectKey { address: SuiAddress! }
 
 input ObjectFilter { type: String }
 
