@@ -9,13 +9,12 @@ import { parseArgs } from "@std/cli/parse-args";
 import { createHash } from "node:crypto";
 import { makeBuiltinsLazy } from "./lazy_builtins.ts";
 import { packOneFile, programScript } from "./one_file.ts";
+import { V8_FLAGS } from "./v8_flags.ts";
 
 const ROOT = new URL("../", import.meta.url);
 /** What the Workers of form (b) run. */
 const THREAD_ENTRY = new URL("thread_main.ts", ROOT).pathname;
 const LAUNCHER_SOURCES = ["launcher.c", "elf_map.c", "environment.c"];
-/** How V8 is started: garbage of at most half of what is in use, for little more time (README.md). */
-const V8_FLAGS = "--heap-growing-percent=50,--max-semi-space-size=8";
 
 const LAUNCHER_FLAGS = [
   ...["-std=c11", "-Os", "-Wall", "-Wextra", "-Werror"],

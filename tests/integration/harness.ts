@@ -20,6 +20,7 @@ const SOURCES = [
   "deno.lock",
   "tools/build.ts",
   "tools/one_file.ts",
+  "tools/v8_flags.ts",
 ];
 const SOURCE_FOLDERS = ["api/", "backends/", "cli/", "std/", "store/", "sui/", "tools/launcher/"];
 const READY_TIMEOUT_MS = 30_000;

@@ -2,6 +2,7 @@
 import * as v from "valibot";
 import { type Running, start } from "../demo/process.ts";
 import { type SpawnedNode, spawnFakeNode } from "../fakes/sui/spawn.ts";
+import { V8_FLAGS } from "../../tools/v8_flags.ts";
 
 export interface Master extends AsyncDisposable {
   readonly pid: number;
@@ -13,9 +14,6 @@ export interface Master extends AsyncDisposable {
   readonly adminToken: string;
   readonly chain: SpawnedNode;
 }
-
-/** As the built file (tools/build.ts). */
-const V8_FLAGS = "--v8-flags=--heap-growing-percent=50,--max-semi-space-size=8";
 
 const Endpoints = v.object({ pid: v.number(), listen: v.string(), tls_listen: v.string() });
 
@@ -33,7 +31,7 @@ export async function startMaster(options: MasterOptions): Promise<Master> {
   undo.defer(() => Deno.remove(directory, { recursive: true }));
   const main = new URL("../../main.ts", import.meta.url).pathname;
   const [command, args] = options.binary === undefined
-    ? [Deno.execPath(), ["run", "-A", "--no-check", V8_FLAGS, main, "serve"]]
+    ? [Deno.execPath(), ["run", "-A", "--no-check", `--v8-flags=${V8_FLAGS}`, main, "serve"]]
     : [options.binary, ["serve"]];
   const { running } = await start({
     command,

@@ -50,10 +50,12 @@ static const char *const DENO_ARGUMENTS[] = {
  * The only DENO_* it sees. No cache folder: a code cache that the host can write would be code that
  * the host can write. SIGUSR2 trims the heap, which the program asks for after boot.
  */
-static const char *const DENO_SETTINGS[] = {
+static const char *const SETTINGS[] = {
     "DENO_NO_UPDATE_CHECK=1", "DENO_NO_PROMPT=1", "DENO_NO_PACKAGE_JSON=1",
     "DENO_DIR=/dev/null/none", "DENO_USR2_MEMORY_TRIM=1",
     "DENO_V8_FLAGS=" V8_FLAGS,
+    /* Else each of V8's helper threads keeps megabytes that it has freed. */
+    "MALLOC_ARENA_MAX=2",
 };
 
 struct footer {
@@ -243,7 +245,7 @@ _Noreturn __attribute__((used)) void launch(uintptr_t *initial) {
 
   /* The new initial stack, below this frame; Deno finds the stack's end by it. */
   size_t fixed = sizeof DENO_ARGUMENTS / sizeof DENO_ARGUMENTS[0];
-  size_t settings = sizeof DENO_SETTINGS / sizeof DENO_SETTINGS[0];
+  size_t settings = sizeof SETTINGS / sizeof SETTINGS[0];
   size_t words = 1 + fixed + 1 + argc + 1 + environment_count + settings + 1 + 2 * aux_count;
   uintptr_t *stack = __builtin_alloca_with_align((words + 1) * sizeof(uintptr_t), 128);
   uintptr_t *p = stack + 1;
@@ -255,7 +257,7 @@ _Noreturn __attribute__((used)) void launch(uintptr_t *initial) {
   for (size_t i = 0; i < environment_count; i++) {
     if (environment_keeps(environment[i])) *p++ = (uintptr_t)environment[i];
   }
-  for (size_t i = 0; i < settings; i++) *p++ = (uintptr_t)DENO_SETTINGS[i];
+  for (size_t i = 0; i < settings; i++) *p++ = (uintptr_t)SETTINGS[i];
   *p++ = 0;
   memcpy(p, aux, aux_count * sizeof *aux);
   jump(loader.entry, stack);
