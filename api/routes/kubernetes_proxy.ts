@@ -101,7 +101,8 @@ async function proxy(
       signal: ended.signal,
       ...(body === undefined || body.length === 0 ? {} : { body }),
     });
-    const answer = await withinTime(c, upstream.fetch(request), ended);
+    const timeoutMs = upstream.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
+    const answer = await withinTime(c, upstream.fetch(request), ended, timeoutMs);
     return await respond(c, answer, finish, stop);
   } catch (error) {
     finish();
@@ -145,13 +146,14 @@ async function withinTime(
   c: ApiContext,
   answer: Promise<Response>,
   ended: AbortController,
+  timeoutMs: number,
 ): Promise<Response> {
   let isLate = false;
   // The log of a silent container has no beginning until it says something.
   const timer = isOn(c, "follow") ? undefined : setTimeout(() => {
     isLate = true;
     ended.abort();
-  }, ANSWER_TIMEOUT_MS);
+  }, timeoutMs);
   try {
     return await answer;
   } catch (cause) {
@@ -194,6 +196,7 @@ async function respond(
   }
   // What the listener streams; anything else it would hold until it is whole, and a watch never is.
   like.headers.set("Transfer-Encoding", "chunked");
+  if (!isStream(c)) c.env?.connection?.finite?.();
   const body = relayed(answer.body, finish, stop);
   return c.newResponse(body, like);
 }
