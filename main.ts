@@ -11,6 +11,8 @@ import {
   Refused,
   UsageError,
 } from "./cli/command.ts";
+import { networkReason } from "./cli/client/unreachable.ts";
+import { fileReason } from "./cli/files/reason.ts";
 import { ConfigError, nearest } from "./config.ts";
 import { programForm } from "./cli/program_form.ts";
 import { VERSION } from "./version.ts";
@@ -98,7 +100,10 @@ function describeFailure(command: Command | undefined, action: string, error: un
   const name = command === undefined ? "nautilus" : `nautilus ${command.name}`;
   const lines = [`${name}${action}: ${messageOf(error)}`];
   for (let at = error; at instanceof Error; at = at.cause) {
-    if (at.cause instanceof Error && !lines.at(-1)?.includes(at.cause.message)) {
+    const said = lines.at(-1) ?? "";
+    const isSaid = [messageOf(at.cause), fileReason(at.cause), networkReason(at.cause)]
+      .some((why) => said.includes(why));
+    if (at.cause instanceof Error && !isSaid) {
       lines.push(`  because: ${messageOf(at.cause)}`);
     }
     const hint = "hint" in at && typeof at.hint === "string" ? `  hint: ${at.hint}` : undefined;

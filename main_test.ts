@@ -55,7 +55,7 @@ Deno.test("main() refuses unknown, repeated, empty and misplaced flags with 2, n
     [["policy", "chek"], 'did you mean "check"?'],
     [["admin", "keygen"], "nautilus admin keygen: --out FILE is missing"],
     [["admin", "login", "--key", "k"], "nautilus admin login: --master URL is missing"],
-    [["key", "status", "--spki", "00"], "need --master URL"],
+    [["key", "status", "--spki", "00"], "--spki needs --master URL"],
     [
       ["store", "backup", "--out", "new", "--master", "https://u:p@h:1", "--key", "none"],
       "--key none",

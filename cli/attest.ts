@@ -2,7 +2,9 @@
 import * as v from "valibot";
 import type { Bytes } from "../backends/mod.ts";
 import { type Command, EXIT, UsageError } from "./command.ts";
+import { decoded } from "./client/answer.ts";
 import { fetchAttestation } from "./client/fetch_attestation.ts";
+import { networkCode, unreachable } from "./client/unreachable.ts";
 import { openNode } from "./node/node.ts";
 import { withNodeOptions } from "./node/offline.ts";
 import { replaceFile } from "./files/written.ts";
@@ -10,6 +12,8 @@ import { runtimeDirectory } from "./runtime_files.ts";
 import { loadSettings, settingsHelp } from "./settings.ts";
 
 const TIMEOUT_MS = 90_000;
+/** As it came: whoever verifies it decodes it. */
+const BUNDLE = v.looseObject({});
 const ENDPOINTS = v.object({ url: v.pipe(v.string(), v.url()) });
 
 export const attest: Command = {
@@ -42,7 +46,7 @@ export const attest: Command = {
       ? await openHere()
       : await askMaster(url, nonce).catch((error: unknown) => {
         // Left behind by a master that was killed: the lock of the data directory decides.
-        if (isConnectionRefused(error)) return openHere();
+        if (networkCode(error) === "ECONNREFUSED") return openHere();
         throw error;
       });
     const text = JSON.stringify(bundle, null, 2) + "\n";
@@ -64,13 +68,12 @@ async function endpoints(runtimeDir: string): Promise<URL | undefined> {
   }
 }
 
-/** @throws {Error} when the master refuses */
+/** @throws {Refused} when the master refuses; {Error} where it does not answer, or has no evidence now */
 async function askMaster(url: URL, nonce: Bytes): Promise<unknown> {
-  const { status, body } = await fetchAttestation(url, nonce, TIMEOUT_MS);
-  if (status !== 200) throw new Error(`${url.origin} answered ${status}: ${body.trim()}`);
-  return JSON.parse(body);
-}
-
-function isConnectionRefused(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
+  const { status, body } = await fetchAttestation(url, nonce, TIMEOUT_MS).catch(
+    (error: unknown) => {
+      throw unreachable(url.origin, error);
+    },
+  );
+  return decoded(BUNDLE, { status, body });
 }

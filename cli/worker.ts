@@ -4,14 +4,18 @@ import { createWebCryptoVerifier } from "../backends/signatures.ts";
 import { isCanonicalAddress } from "../sui/address.ts";
 import { isNodeId, nodeKeyHash } from "../sui/admission_message.ts";
 import { loadWallet, type Wallet, WalletError } from "../sui/wallet.ts";
-import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
+import { unknownAction } from "./actions.ts";
 import { fetchAttestation } from "./client/fetch_attestation.ts";
+import { isLoopback, parseOrigin } from "./client/origin.ts";
+import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
 import { startLogging } from "./logging.ts";
 import { replaceFile } from "./files/written.ts";
 import { watchStopSignals } from "./stop_signal.ts";
+import { readBoundedText } from "./files/bounded_read.ts";
 import { diskReader, readEndorsements } from "./files/evidence.ts";
 import { loadPolicy } from "./files/policy.ts";
-import { parseFlags } from "./flags.ts";
+import { fileReason } from "./files/reason.ts";
+import { parseFlags, required } from "./flags.ts";
 import { createFigures } from "./worker_figures.ts";
 import { createHook } from "./worker_hook.ts";
 import { isFinal, type Joined, joinMaster, type JoinOptions } from "./worker_join.ts";
@@ -20,6 +24,7 @@ import { WorkerSession } from "./worker_session.ts";
 import { openWorkerFile, type WorkerFile } from "./worker_state.ts";
 import { openWorkerTee, type WorkerTee } from "./worker_tee.ts";
 
+const MAX_KEYSTORE_BYTES = 1 << 20;
 const STRINGS = [
   "master",
   "policy",
@@ -64,14 +69,17 @@ const USAGE = [
   "  --heartbeat-seconds N    30 otherwise",
 ].join("\n");
 
+const ACTIONS = ["key", "join", "run"];
+
 export const worker: Command = {
   name: "worker",
   summary: "Join a master by a Seal token on Sui, and stay.",
   usage: USAGE,
+  actions: ACTIONS,
   async run(io) {
     const { strings, positionals: [action] } = parseFlags(io.args, {
       strings: STRINGS,
-      positionals: ["ACTION"],
+      positionals: ["ACTION?"],
     });
     const file = () => openWorkerFile(strings["state"] ?? defaultState(io));
     switch (action) {
@@ -88,7 +96,7 @@ export const worker: Command = {
         return await run(io, strings, { ...prepared, attest: tee.attest }, await file());
       }
       default:
-        throw new UsageError(`unknown action "${action}"; valid are: key, join, run`);
+        throw unknownAction(action, ACTIONS);
     }
   },
 };
@@ -198,7 +206,7 @@ async function joinOnce(options: Ready, file: WorkerFile): Promise<Joined> {
 
 async function prepare(io: CommandIo, strings: Strings): Promise<Prepared> {
   const reader = diskReader();
-  const tokenId = required(strings, "token").replace(/^seal_/, "");
+  const tokenId = required(strings, "token", "OBJECT_ID").replace(/^seal_/, "");
   if (!isCanonicalAddress(tokenId)) {
     throw new UsageError("--token: expected an object id, 0x and 64 lower-case hex digits");
   }
@@ -210,8 +218,8 @@ async function prepare(io: CommandIo, strings: Strings): Promise<Prepared> {
   }
   const collateral = strings["collateral"];
   return {
-    master: masterUrl(required(strings, "master")),
-    policy: await loadPolicy(reader, required(strings, "policy")),
+    master: masterUrl(required(strings, "master", "URL")),
+    policy: await loadPolicy(reader, required(strings, "policy", "POLICY")),
     endorsements: collateral === undefined ? [] : await readEndorsements(reader, [collateral]),
     wallet: await openWallet(io, required(strings, "key"), strings["address"]),
     nodeId,
@@ -228,16 +236,11 @@ async function prepare(io: CommandIo, strings: Strings): Promise<Prepared> {
 }
 
 function masterUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:")) {
-    throw new UsageError(`--master: "${text}" is no https:// URL`);
+  const url = parseOrigin(text);
+  if (url === undefined) {
+    throw new UsageError(`--master "${text}": https://HOST:PORT and no more is wanted`);
   }
-  if (url.pathname !== "/" || url.search !== "" || url.username !== "") {
-    throw new UsageError("--master: expected scheme, host and port only");
-  }
-  if (
-    url.protocol === "http:" && !["localhost", "127.0.0.1", "[::1]"].includes(url.hostname)
-  ) {
+  if (url.protocol === "http:" && !isLoopback(url)) {
     throw new UsageError("--master: a session is never sent unencrypted: use https://");
   }
   return url;
@@ -253,9 +256,9 @@ async function openWallet(
     : key;
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readBoundedText(path, MAX_KEYSTORE_BYTES);
   } catch (cause) {
-    throw new UsageError(`--key: cannot read ${path}`, { cause });
+    throw new UsageError(`--key ${path}: ${fileReason(cause)}`, { cause });
   }
   try {
     return await loadWallet(text, address);
@@ -269,12 +272,6 @@ function defaultState({ env }: CommandIo): string {
   const home = env["HOME"];
   if (home === undefined || home === "") throw new UsageError("--state is missing, and so is HOME");
   return `${home}/.nautilus/worker.json`;
-}
-
-function required(strings: Strings, name: string): string {
-  const value = strings[name];
-  if (value === undefined) throw new UsageError(`--${name} is missing`);
-  return value;
 }
 
 function seconds(text: string): number {

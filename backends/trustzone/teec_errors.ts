@@ -22,6 +22,8 @@ interface Meaning {
 
 const TRY_AGAIN = "try again; if it stays, restart tee-supplicant and look into its log and dmesg";
 const OTHER_TA = "this program and the TA do not fit: install the TA that was released with it";
+const DAMAGED =
+  "the TA's secure storage was changed or damaged: restore /var/lib/tee, or remove it and recover with a recovery key";
 const STORAGE = "tee-supplicant must run and its folder (/var/lib/tee) be writable and not full";
 const MEMORY = "the trusted OS has too little memory: see CFG_TZDRAM_SIZE of OP-TEE, end other TAs";
 
@@ -32,13 +34,13 @@ export const TEEC_MEANINGS: ReadonlyMap<number, Meaning> = new Map(
       0xf0100001,
       "TEE_ERROR_CORRUPT_OBJECT",
       "state_invalid",
-      "the TA's secure storage was changed or damaged: restore /var/lib/tee, or remove it and recover with a recovery key",
+      DAMAGED,
     ],
     [
       0xf0100002,
       "TEE_ERROR_CORRUPT_OBJECT_2",
       "state_invalid",
-      "the TA's secure storage was changed or damaged: restore /var/lib/tee, or remove it and recover with a recovery key",
+      DAMAGED,
     ],
     [0xf0100003, "TEE_ERROR_STORAGE_NOT_AVAILABLE", "io", STORAGE],
     [0xf0100004, "TEE_ERROR_STORAGE_NOT_AVAILABLE_2", "io", STORAGE],

@@ -7,7 +7,7 @@ const PROBLEM = v.object({ detail: v.string(), code: v.string(), hint: v.optiona
 
 /**
  * @throws {Refused} where the master says no, and for what is not of this shape
- * @throws {Error} where it cannot do it now (5xx)
+ * @throws {Error} where it cannot do it now (429, 5xx)
  */
 export function decoded<const S extends v.GenericSchema>(
   schema: S,
@@ -28,15 +28,19 @@ function jsonOf(text: string): unknown {
   }
 }
 
-/** The problem document (RFC 9457) as an error: a no below 500, a failure of the master's from there on. */
+/**
+ * The problem document (RFC 9457) as an error: a no below 500; "not now" (429) and the master's own
+ * failures are none.
+ */
 export function refusal({ status, body }: PinnedAnswer): Error {
+  const isNo = status < 500 && status !== 429;
   const problem = v.safeParse(PROBLEM, jsonOf(body));
   if (!problem.success) {
     const message = `the master answered ${status}`;
-    return status < 500 ? new Refused(message) : new Error(message);
+    return isNo ? new Refused(message) : new Error(message);
   }
   const { code, detail, hint } = problem.output;
-  return status < 500
+  return isNo
     ? new Refused(`the master refuses (${status} ${code}): ${detail}`, { hint })
     : Object.assign(new Error(`the master cannot (${status} ${code}): ${detail}`), { hint });
 }

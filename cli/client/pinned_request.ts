@@ -7,6 +7,7 @@ import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { Bytes } from "../../backends/mod.ts";
 import { Refused } from "../command.ts";
 import { joined, peerSpki } from "./peer_key.ts";
+import { unreachable } from "./unreachable.ts";
 import { type PinnedStream, readStream } from "./pinned_stream.ts";
 
 const MAX_ANSWER_BYTES = 4 << 20;
@@ -63,7 +64,11 @@ export async function connectPinned(
   if (check.kind === "loopback") {
     if (url.protocol !== "http:") throw new TypeError("loopback is for plain HTTP");
     const port = Number(url.port || 80);
-    return peer(await opened(connectTcp({ host, port }), "connect", timeoutMs), undefined);
+    const socket = connectTcp({ host, port });
+    await opened(socket, "connect", timeoutMs).catch((error: unknown) => {
+      throw unreachable(url.origin, error);
+    });
+    return peer(socket, undefined);
   }
   if (url.protocol !== "https:") throw new TypeError(`${url.origin} is not TLS`);
   const socket = connectTls({
@@ -74,7 +79,9 @@ export async function connectPinned(
       ? { ca: check.pem, rejectUnauthorized: true }
       : { rejectUnauthorized: false, checkServerIdentity: () => undefined }),
   });
-  await opened(socket, "secureConnect", timeoutMs);
+  await opened(socket, "secureConnect", timeoutMs).catch((error: unknown) => {
+    throw certificateRefusal(url, error) ?? unreachable(url.origin, error);
+  });
   try {
     const spki = peerSpki(socket);
     if (check.kind === "spki" && spki.toHex() !== check.spki.toHex()) {
@@ -100,11 +107,21 @@ function isAddress(host: string): boolean {
   return host.includes(":") || /^\d+\.\d+\.\d+\.\d+$/.test(host);
 }
 
-async function opened<S extends Socket | TLSSocket>(
-  socket: S,
+/** What OpenSSL says of a certificate, or of the name in it; undefined for what is no matter of those. */
+function certificateRefusal(url: URL, error: unknown): WrongPeer | undefined {
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  if (!/CERT|^UNABLE_TO_|^HOSTNAME_/.test(code)) return undefined;
+  return new WrongPeer(
+    `${url.origin}: the certificate is not by the given CA, or not for this name`,
+    { cause: error },
+  );
+}
+
+async function opened(
+  socket: Socket | TLSSocket,
   event: "connect" | "secureConnect",
   timeoutMs: number,
-): Promise<S> {
+): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs);
   socket.once(event, () => resolve());
@@ -112,7 +129,6 @@ async function opened<S extends Socket | TLSSocket>(
   try {
     await promise;
     socket.off("error", reject);
-    return socket;
   } catch (error) {
     socket.on("error", () => {}); // it is given up already
     socket.destroy();

@@ -2,6 +2,7 @@
 import { UsageError } from "../command.ts";
 import type { Flags } from "../flags.ts";
 import type { KubeconfigMaster } from "./kubeconfig.ts";
+import { unreachable } from "./unreachable.ts";
 import type { PinnedAnswer } from "./pinned_request.ts";
 import type { PinnedStream } from "./pinned_stream.ts";
 
@@ -30,8 +31,11 @@ export interface RunningMaster {
 
 /** Whether a flag says which master is meant. */
 export function namesMaster({ strings, lists }: Flags): boolean {
-  return MASTER_FLAGS.strings.some((name) => name in strings) ||
-    MASTER_FLAGS.lists.some((name) => (lists[name] ?? []).length > 0);
+  return MASTER_FLAGS.strings.some((name) => name in strings) || listsOf({ lists }).length > 0;
+}
+
+function listsOf({ lists }: Pick<Flags, "lists">): readonly string[] {
+  return MASTER_FLAGS.lists.filter((name) => (lists[name] ?? []).length > 0);
 }
 
 /**
@@ -44,9 +48,8 @@ export async function reachMaster(flags: Flags, dataDir: string): Promise<Runnin
     if (kubeconfig !== undefined) throw new UsageError("--kubeconfig or --master, not both");
     return await byLogin(flags);
   }
-  if (namesMaster({ ...flags, strings: login })) {
-    throw new UsageError("--key, --policy, --endorsements, --spki and --ca need --master URL");
-  }
+  const [stray] = [...MASTER_FLAGS.strings.filter((name) => name in login), ...listsOf(flags)];
+  if (stray !== undefined) throw new UsageError(`--${stray} needs --master URL`);
   const { readKubeconfig } = await import("./kubeconfig.ts");
   return byKubeconfig(await readKubeconfig(kubeconfig ?? `${dataDir}/admin.kubeconfig`));
 }
@@ -92,12 +95,20 @@ async function* closing(
   yield* body;
 }
 
+async function ask(server: string, path: string, init: RequestInit & { client: Deno.HttpClient }) {
+  try {
+    return await fetch(new URL(path, server), init);
+  } catch (cause) {
+    throw unreachable(server, cause);
+  }
+}
+
 function byKubeconfig({ server, token, authority }: KubeconfigMaster): RunningMaster {
   return {
     origin: server,
     async send(method, path, body) {
       using client = Deno.createHttpClient(authority === undefined ? {} : { caCerts: [authority] });
-      const response = await fetch(new URL(path, server), {
+      const response = await ask(server, path, {
         client,
         method,
         headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
@@ -108,7 +119,7 @@ function byKubeconfig({ server, token, authority }: KubeconfigMaster): RunningMa
     },
     async stream(path) {
       const client = Deno.createHttpClient(authority === undefined ? {} : { caCerts: [authority] });
-      const response = await fetch(new URL(path, server), {
+      const response = await ask(server, path, {
         client,
         method: "POST",
         headers: { authorization: `Bearer ${token}` },

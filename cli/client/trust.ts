@@ -13,6 +13,7 @@ import { type Flags, required } from "../flags.ts";
 import { fetchAttestation } from "./fetch_attestation.ts";
 import { isLoopback, parseOrigin } from "./origin.ts";
 import type { PeerCheck } from "./pinned_request.ts";
+import { unreachable } from "./unreachable.ts";
 
 const TIMEOUT_MS = 90_000;
 const MAX_CA_BYTES = 1 << 20;
@@ -113,7 +114,11 @@ async function attestedKey(
   const endorsements = await readEndorsements(reader, endorsementPaths);
   const signatures = createWebCryptoVerifier();
   const nonce = crypto.getRandomValues(new Uint8Array(32));
-  const { status, body, peerSpki } = await fetchAttestation(master, nonce, TIMEOUT_MS);
+  const { status, body, peerSpki } = await fetchAttestation(master, nonce, TIMEOUT_MS).catch(
+    (error: unknown) => {
+      throw unreachable(master.origin, error);
+    },
+  );
   if (status !== 200 || peerSpki === undefined) {
     throw new Error(`${master.origin} gives no evidence now: it answered ${status}`);
   }

@@ -3,6 +3,7 @@ import { readBounded } from "./bounded_read.ts";
 import { type Classified, classify, evidenceBytes } from "../../backends/evidence_kind.ts";
 import type { Bytes, Endorsement, TeeType } from "../../backends/mod.ts";
 import { UsageError } from "../command.ts";
+import { fileReason } from "./reason.ts";
 
 const MAX_FILE_BYTES = 16 << 20;
 const MAX_FILES = 64;
@@ -115,9 +116,7 @@ export async function readOne(reader: Pick<FileReader, "readFile">, path: string
   try {
     bytes = await reader.readFile(path);
   } catch (error) {
-    throw new UsageError(
-      `cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new UsageError(`cannot read ${path}: ${fileReason(error)}`, { cause: error });
   }
   if (bytes.length > MAX_FILE_BYTES) {
     throw new UsageError(`${path} has ${bytes.length} bytes, ${MAX_FILE_BYTES} at most`);

@@ -57,6 +57,7 @@ async function withFront(
       node: { tee: TEE, store, tls: undefined },
       authority: await openMasterAuthority(store, config),
       adminToken: undefined,
+      isProxy: false,
       host: { isRoot: false, env: {} },
       log,
     });

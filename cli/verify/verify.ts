@@ -13,6 +13,7 @@ import type { FetchedAttestation } from "../client/fetch_attestation.ts";
 import { parseVerifyArgs, type VerifyArgs } from "./args.ts";
 import { loadPolicy } from "../files/policy.ts";
 import { isLoopback } from "../client/origin.ts";
+import { networkReason } from "../client/unreachable.ts";
 import { diskReader, type FileReader, readEndorsements, readInputs } from "../files/evidence.ts";
 
 /** The world of the command, injected. */
@@ -143,9 +144,7 @@ async function verifyNode(
     fetched = await io.fetchAttestation(node, nonce, NODE_TIMEOUT_MS);
   } catch (error) {
     io.stderr(
-      `nautilus verify: ${node.origin} cannot be reached: ${
-        error instanceof Error ? error.message : String(error)
-      }\n`,
+      `nautilus verify: ${node.origin} cannot be reached: ${networkReason(error)}\n`,
     );
     return EXIT.environment;
   }
