@@ -7,6 +7,7 @@ import * as v from "valibot";
 import type { Bytes } from "../backends/mod.ts";
 import type { Store } from "../store/mod.ts";
 import type { Clock } from "./deps.ts";
+import { openK3sNodes } from "./k3s_nodes.ts";
 import { prefixRange } from "./k8s/keys.ts";
 import type { KubernetesUpstream } from "./k8s/upstream.ts";
 import { ApiProblem } from "./problem.ts";
@@ -58,14 +59,17 @@ export interface K3sJoins {
    * under the same name has another. @throws {ApiProblem} 401 where it is over, 503
    */
   issue(nodeId: string, admission: string | undefined): Promise<K3sJoinData>;
-  /** Deletes every token whose admission is over; called by a timer. @returns how many are left */
+  /**
+   * Deletes every token whose admission is over, and taints the Nodes of those whom the chain refuses;
+   * called by a timer. @returns how many tokens are left
+   */
   revoke(): Promise<number>;
 }
 
 export interface K3sJoinOptions {
   readonly store: Store;
   readonly upstream: KubernetesUpstream;
-  readonly workers: Pick<Workers, "liveAdmission">;
+  readonly workers: Pick<Workers, "liveAdmission" | "get">;
   /** `https://host:port` of the K3s server. */
   readonly serverUrl: string;
   /** Lower-case hex of 32 bytes: what agents check the server's CA against. */
@@ -97,12 +101,17 @@ export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
     await store.txn({ compare: [], success, failure: [] });
     tokens.delete(token.token_id);
   };
-  const ask = async (method: string, path: string, body?: unknown): Promise<Response> =>
+  const ask = async (
+    method: string,
+    path: string,
+    body?: unknown,
+    contentType = "application/json",
+  ): Promise<Response> =>
     await upstream.fetch(
       new Request(`${upstream.origin}${path}`, {
         method,
         signal: AbortSignal.timeout(TIMEOUT_MS),
-        headers: { "Accept": "application/json", "Content-Type": "application/json" },
+        headers: { "Accept": "application/json", "Content-Type": contentType },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       }),
     );
@@ -169,10 +178,14 @@ export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
     return tokens.size;
   };
 
+  const nodes = await openK3sNodes({ store, workers, clock, log, ask });
   let running: Promise<number> | undefined;
   return {
     revoke() {
-      running ??= revoke().finally(() => {
+      running ??= revoke().then(async (left) => {
+        await nodes.expel();
+        return left;
+      }).finally(() => {
         running = undefined;
       });
       return running;
@@ -192,6 +205,7 @@ export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
         if (tokens.has(token.token_id)) continue;
         const secret = letters(random, 16);
         // Known before it is made: whatever happens in between, it is found and deleted.
+        await nodes.handOut(nodeId);
         await remember(token);
         let status: number;
         try {

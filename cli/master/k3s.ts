@@ -13,7 +13,7 @@ export async function openK3s(options: {
   readonly sealed: Pick<SealedConfig, "k3sServerUrl" | "k8sApiCa">;
   readonly upstream: KubernetesUpstream | undefined;
   readonly store: Store;
-  readonly workers: Pick<Workers, "liveAdmission">;
+  readonly workers: Pick<Workers, "liveAdmission" | "get">;
   readonly log: Logger;
   readonly clock: () => number;
   readonly random: (length: number) => Bytes;

@@ -23,7 +23,7 @@ Deno.test("openK3s() is off without a server, and refuses where no honest token 
       sealed: { k3sServerUrl, k8sApiCa },
       upstream: there ? upstream : undefined,
       store,
-      workers: { liveAdmission: () => undefined },
+      workers: { liveAdmission: () => undefined, get: () => undefined },
       log: getLogger(["test"]),
       clock: () => 0,
       random: randomBytes,
