@@ -129,6 +129,7 @@ async function serveByApp(
   let controller: AbortController | undefined;
   let gone = false;
   let held = false;
+  let hasEnd = false;
   let source: ChunkSource | undefined;
   outgoing.once("close", () => {
     source?.close();
@@ -144,6 +145,9 @@ async function serveByApp(
       held = true;
     },
     readBody: (limit) => readBody(incoming, limit),
+    finite: () => {
+      hasEnd = true;
+    },
     stream(chunks) {
       source = chunks;
       if (outgoing.destroyed) chunks.close();
@@ -163,7 +167,14 @@ async function serveByApp(
       response.headers.set("Connection", "close");
       if (!await options.holds.wait(outgoing)) return;
     }
-    await send(options, response, incoming, outgoing, source);
+    await send(
+      // Of no listener that ends it.
+      hasEnd ? { ...options, streams: new Set() } : options,
+      response,
+      incoming,
+      outgoing,
+      source,
+    );
   } finally {
     source?.close();
   }

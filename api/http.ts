@@ -24,6 +24,11 @@ export interface Connection {
    * it where the answer becomes another one. Absent where only a ReadableStream can be sent.
    */
   stream?(source: ChunkSource): void;
+  /**
+   * The streamed answer has an end of its own: a listener that stops waits for it, where it would end
+   * a watch as if it were complete.
+   */
+  finite?(): void;
   /** What went wrong with this request in the direct lane; the app answers it. */
   readonly failed?: Error;
 }

@@ -27,6 +27,7 @@ async function served(answer: () => Response) {
   });
   return {
     asked,
+    server,
     get: (path: string, init: RequestInit = {}) =>
       fetch(`${server.url}${path}`, {
         ...init,
@@ -73,6 +74,24 @@ Deno.test("a proxied answer that breaks off behind breaks off here", async () =>
     });
   await using api = await served(() => new Response(body(), { headers: json }));
   await assertRejects(async () => await (await api.get(PODS)).text());
+});
+
+Deno.test("a listener that stops ends a proxied watch, and waits for the end of a list", async () => {
+  const bodies: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>[] = [];
+  const body = () => new ReadableStream({ start: (controller) => void bodies.push(controller) });
+  await using api = await served(() => new Response(body(), { headers: json }));
+  const texts = [];
+  for (const path of [`${PODS}?watch=1`, PODS]) {
+    texts.push((await api.get(path)).text()); // their headers are here, and they are under way
+  }
+  for (const part of bodies) part.enqueue(new TextEncoder().encode('{"items":['));
+  const [watch, list] = texts;
+  const closed = api.server.close(30_000);
+  await watch;
+  bodies[1]?.enqueue(new TextEncoder().encode("]}"));
+  bodies[1]?.close();
+  assertEquals(await list, '{"items":[]}');
+  await closed;
 });
 
 Deno.test("proxied answers without a body, and to HEAD, end with their headers", async () => {
