@@ -26,6 +26,13 @@ export interface EventsQuestion {
 
 export type AskEvents = (question: EventsQuestion) => Promise<EventsAnswer>;
 
+/** What is wanted of one page, besides where it begins. */
+export interface PageLimits {
+  readonly limit: number;
+  /** Whether it is time to be content with what has come, if anything has. */
+  readonly late: () => boolean;
+}
+
 /** The server's default limit on a page. */
 const PAGE_SIZE = 50;
 
@@ -70,12 +77,12 @@ export class GraphqlEvents {
   async page(
     ask: AskEvents,
     after: EventCursor | EventStart | undefined,
-    limit: number,
+    limits: PageLimits,
   ): Promise<EventPage> {
     const start = this.#start(after);
     const way = this.#way(start);
-    const page = (way === undefined ? undefined : await this.#read(ask, start, limit, way)) ??
-      await this.#read(ask, start, limit, undefined);
+    const page = (way === undefined ? undefined : await this.#read(ask, start, limits, way)) ??
+      await this.#read(ask, start, limits, undefined);
     if (page !== undefined) return page;
     throw new LedgerProtocolError(
       `${this.#endpoint}: no event ${start.behind} in checkpoint ${start.seen}, ` +
@@ -122,7 +129,7 @@ export class GraphqlEvents {
   async #read(
     ask: AskEvents,
     start: Start,
-    limit: number,
+    { limit, late }: PageLimits,
     way: Way | undefined,
   ): Promise<EventPage | undefined> {
     const page = new Sequence(start, way);
@@ -158,7 +165,9 @@ export class GraphqlEvents {
       }
       if (!hasNextPage && !page.passed) return undefined;
       if (!hasNextPage) return this.#keep(page, page.upTo(viewed.checkpoint));
-      if (page.events.length >= limit) return this.#keep(page, page.sofar());
+      if (page.events.length >= limit || (page.events.length > 0 && late())) {
+        return this.#keep(page, page.sofar());
+      }
       if (endCursor === undefined || endCursor === after) {
         throw new LedgerProtocolError("events: pageInfo.endCursor does not move on");
       }

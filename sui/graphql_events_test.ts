@@ -24,11 +24,14 @@ interface Step {
   /** Whether the reader forgets what it learnt, as after a restart. */
   readonly restarts: boolean;
   readonly fault: "none" | "lag" | "duplicate_events" | "replay_events";
+  /** Whether what has come is to be enough. */
+  readonly late: boolean;
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
   limit: fc.integer({ min: 1, max: 12 }),
   restarts: fc.boolean(),
+  late: fc.boolean(),
   fault: fc.constantFrom("none", "none", "lag", "duplicate_events", "replay_events"),
 });
 
@@ -79,7 +82,7 @@ Deno.test("page() gives every event once and in order, over restarts, lags and s
         let cursor: string | undefined;
         const seen: string[] = [];
         const read = async (
-          { limit, restarts, fault }: Step,
+          { limit, restarts, fault, late }: Step,
         ): Promise<{ readonly hasMore: boolean }> => {
           if (restarts) reader = new GraphqlEvents("node");
           const faults: Fault[] = fault === "none"
@@ -89,7 +92,10 @@ Deno.test("page() gives every event once and in order, over restarts, lags and s
             : [{ kind: fault }];
           let page;
           try {
-            page = await reader.page(asking(gateway, server, faults), cursor, limit);
+            page = await reader.page(asking(gateway, server, faults), cursor, {
+              limit,
+              late: () => late,
+            });
           } catch (error) {
             // A server that begins anew whatever it is asked gets nowhere; nothing was handed over.
             if (fault === "replay_events" && error instanceof LedgerProtocolError) {
@@ -108,7 +114,7 @@ Deno.test("page() gives every event once and in order, over restarts, lags and s
         for (const one of steps.slice(0, half)) await read(one);
         grow(gateway, late);
         for (const one of steps.slice(half)) await read(one);
-        const last: Step = { limit: 7, restarts: false, fault: "none" };
+        const last: Step = { limit: 7, restarts: false, fault: "none", late: false };
         while ((await read(last)).hasMore);
         const all = chain.events.filter(({ type }) => type.startsWith(gateway.packageId))
           .map((event) => `${event.transactionDigest}/${event.eventIndex}`);
@@ -117,4 +123,24 @@ Deno.test("page() gives every event once and in order, over restarts, lags and s
     ),
     { numRuns: RUNS },
   );
+});
+
+Deno.test("page() is content with what has come where it is late, if anything has", async () => {
+  const clock = () => 1_790_000_000_000;
+  const chain = new FakeChain({ clock });
+  const gateway = new FakeGateway({ chain, clock });
+  const ask = asking(gateway, new FakeGraphql(chain), []);
+  const reader = new GraphqlEvents("node");
+  const late = () => true;
+  const nothing = await reader.page(ask, undefined, { limit: 1000, late });
+  assertEquals([nothing.events.length, nothing.hasMore], [0, false]);
+  for (let i = 0; i < 120; i++) gateway.emit(ALICE, "E", Uint8Array.of(i));
+  const sizes: number[] = [];
+  let { cursor } = nothing;
+  for (let more = true; more;) {
+    const page = await reader.page(ask, cursor, { limit: 1000, late });
+    sizes.push(page.events.length);
+    ({ cursor, hasMore: more } = page);
+  }
+  assertEquals(sizes, [50, 49, 21]);
 });

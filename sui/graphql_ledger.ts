@@ -19,9 +19,10 @@ import {
   decodeObjects,
   decodeStatus,
   decodeZkLogin,
+  type EventsAnswer,
   type Viewed,
 } from "./graphql_decode.ts";
-import { GraphqlEvents } from "./graphql_events.ts";
+import { type EventsQuestion, GraphqlEvents } from "./graphql_events.ts";
 import { EVENTS_QUERY, OBJECTS_QUERY, STATUS_QUERY, ZKLOGIN_QUERY } from "./graphql_queries.ts";
 import {
   type GraphqlAnswer,
@@ -175,27 +176,42 @@ class GraphqlLedger implements ChainClient {
       throw new RangeError(`limit: expected 1 to 1000, got ${limit}`);
     }
     const type = `${filter.packageId}::${filter.module}`;
-    return await this.#events.page(
-      async ({ afterCheckpoint, first, after }) => {
-        const answer = decodeEvents(
-          await this.#data("events", EVENTS_QUERY, {
-            type,
-            first,
-            ...(afterCheckpoint === undefined ? {} : { afterCheckpoint: Number(afterCheckpoint) }),
-            ...(after === undefined ? {} : { after }),
-          }, signal),
-        );
-        this.#observe(answer.viewed);
-        return answer;
-      },
-      after,
-      limit,
-    );
+    const { timeoutMs } = this.#limits;
+    let late = false;
+    const patience = setTimeout(() => late = true, timeoutMs);
+    // Several requests to a page: each has its time, and so have all of them together.
+    const whole = { ...this.#limits, timeoutMs: 3 * timeoutMs };
+    try {
+      return await request(whole, "events", signal, (abort) =>
+        this.#events.page(
+          (question) => this.#readEvents(type, question, abort),
+          after,
+          { limit, late: () => late },
+        ));
+    } finally {
+      clearTimeout(patience);
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(new Error("the ledger is closed"));
     return Promise.resolve();
+  }
+
+  async #readEvents(
+    type: string,
+    { afterCheckpoint, first, after }: EventsQuestion,
+    signal: AbortSignal,
+  ): Promise<EventsAnswer> {
+    const data = await this.#data("events", EVENTS_QUERY, {
+      type,
+      first,
+      ...(afterCheckpoint === undefined ? {} : { afterCheckpoint: Number(afterCheckpoint) }),
+      ...(after === undefined ? {} : { after }),
+    }, signal);
+    const answer = decodeEvents(data);
+    this.#observe(answer.viewed);
+    return answer;
   }
 
   async #readObjects(ids: readonly string[]): Promise<readonly ObjectAnswer[]> {

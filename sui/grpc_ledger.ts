@@ -38,6 +38,9 @@ export type { ChainClient } from "./chain_client.ts";
 /** `endpoint`: `https://host:port` of a full node. */
 export type GrpcLedgerOptions = ChainClientOptions;
 
+/** Most pages of 1000 events that one checkpoint may have: beyond it a node makes them up. */
+const MAX_SEARCH_PAGES = 100;
+
 /** Where a page begins: behind what `position` names, looked for from a checkpoint on or by token. */
 interface ReadFrom {
   readonly position: StartPosition;
@@ -207,7 +210,7 @@ class GrpcLedger implements ChainClient {
       return { position, startCheckpoint: token === undefined ? checkpoint : undefined };
     }
     let from: ReadFrom = beginning({ checkpoint });
-    for (;;) {
+    for (let pages = 0; pages < MAX_SEARCH_PAGES; pages++) {
       const page = await this.#readEvents(filter, from, undefined, 1000, signal);
       const found = page.events.find((one) =>
         one.transactionDigest === transactionDigest && one.eventIndex === eventIndex
@@ -226,6 +229,9 @@ class GrpcLedger implements ChainClient {
       from = await this.#continuing(filter, next, signal);
       if (found !== undefined) return from;
     }
+    throw new LedgerUnavailable(
+      `${this.#parts.endpoint}: checkpoint ${checkpoint} has no end after ${MAX_SEARCH_PAGES} pages`,
+    );
   }
 
   /** One page; of fewer events where they are large. */
