@@ -451,9 +451,9 @@ Deno.test("run() applies exactly once through crashes at every step (property)",
   );
 });
 
-const GRPC = ({ url }: FakeNode) => openGrpcLedger({ endpoint: url, timeoutMs: 200 });
-const GRAPHQL = ({ graphqlUrl }: FakeNode) =>
-  openGraphqlLedger({ endpoint: graphqlUrl, timeoutMs: 400 });
+const GRPC = ({ url }: FakeNode, timeoutMs: number) => openGrpcLedger({ endpoint: url, timeoutMs });
+const GRAPHQL = ({ graphqlUrl }: FakeNode, timeoutMs: number) =>
+  openGraphqlLedger({ endpoint: graphqlUrl, timeoutMs });
 
 /** Follows the chain through `open` while its node, and no other, does everything wrong in turn. */
 async function followThroughFaults(
@@ -494,10 +494,10 @@ async function followThroughFaults(
 }
 
 Deno.test("run() over gRPC applies exactly once through a node that errs in every way", () =>
-  followThroughFaults(GRPC));
+  followThroughFaults((node) => GRPC(node, 200)));
 
 Deno.test("run() over GraphQL applies exactly once through a node that errs in every way", () =>
-  followThroughFaults(GRAPHQL));
+  followThroughFaults((node) => GRAPHQL(node, 500)));
 
 Deno.test("run() over gRPC and GraphQL applies exactly once while either errs in every way", async () => {
   for (const [erring, honest] of [[GRPC, GRAPHQL], [GRAPHQL, GRPC]] as const) {
@@ -505,7 +505,7 @@ Deno.test("run() over gRPC and GraphQL applies exactly once while either errs in
     await followThroughFaults(async (node, gateway) => {
       const other = resources.use(await startFakeNode({ gateway }));
       return createQuorumLedger({
-        ledgers: [await erring(node), await honest(other)],
+        ledgers: [await erring(node, 500), await honest(other, 10_000)],
         retryMs: 1,
       });
     });
