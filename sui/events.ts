@@ -121,6 +121,9 @@ export function createChainListener(options: ChainListenerOptions): ChainListene
 /** How many the program lets be on their way: enough to fill the appends of a disk. */
 export const EVENTS_IN_FLIGHT = 64;
 
+/** How many the program asks for at once: a page is read while the one before it is applied. */
+export const EVENTS_PER_PAGE = 500;
+
 /** What the store or the handler said no to; told apart from a chain that is away. */
 class ApplyFailed extends Error {
   override readonly name = "ApplyFailed";

@@ -3,14 +3,18 @@ import type { Logger } from "@logtape/logtape";
 import type { ChainExecutor } from "../../api/chain_executor.ts";
 import type { ReplayGate } from "../../api/chain_replay.ts";
 import type { ChainListenerView } from "../../api/deps.ts";
-import { type ChainDelivery, createChainListener, EVENTS_IN_FLIGHT } from "../../sui/events.ts";
+import {
+  type ChainDelivery,
+  createChainListener,
+  EVENTS_IN_FLIGHT,
+  EVENTS_PER_PAGE,
+} from "../../sui/events.ts";
 import type { Ledger } from "../../sui/ledger.ts";
 import type { SealTokenValidator } from "../../sui/seal_token.ts";
 
 const FORGET_INTERVAL_MS = 60_000;
 /** Whoever is slashed is out within a second, without anybody's hint. */
 const POLL_INTERVAL_MS = 500;
-const PAGE_SIZE = 500;
 
 export interface ChainReader {
   readonly view: ChainListenerView;
@@ -48,7 +52,7 @@ export function createChainReader(options: ChainReaderOptions): ChainReader {
     ...(chainId === undefined ? {} : { chainId }),
     maxChainAgeMs,
     maxInFlight: EVENTS_IN_FLIGHT,
-    pageSize: PAGE_SIZE,
+    pageSize: EVENTS_PER_PAGE,
     pollIntervalMs: POLL_INTERVAL_MS,
     log: {
       state: ({ state, detail }) => log.info(`chain reader ${state}`, { detail }),
