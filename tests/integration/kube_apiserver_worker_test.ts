@@ -6,6 +6,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { type SpawnedNode, spawnFakeNode } from "../fakes/sui/spawn.ts";
 import {
   done,
+  grant,
   kubectl,
   planCluster,
   refused,
@@ -18,27 +19,6 @@ import {
 import { withKubernetes } from "../kubernetes/programs.ts";
 import { asRecord, makePlace, type Master, type Place, startMaster } from "./harness.ts";
 import { joinOnce, makeWorker, type TestWorker } from "./worker.ts";
-
-/** What the credential needs besides, where the master hands out join tokens for K3s. */
-const JOIN_ROLE = {
-  apiVersion: "v1",
-  kind: "List",
-  items: [
-    {
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "Role",
-      metadata: { name: "nautilus-master", namespace: "kube-system" },
-      rules: [{ apiGroups: [""], resources: ["secrets"], verbs: ["create", "get", "delete"] }],
-    },
-    {
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "RoleBinding",
-      metadata: { name: "nautilus-master", namespace: "kube-system" },
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "nautilus-master" },
-      subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "nautilus-master" }],
-    },
-  ],
-};
 
 function chainSettings(chain: SpawnedNode): Record<string, string> {
   return {
@@ -100,7 +80,7 @@ withKubernetes(
     const env = `${place.cwd}/k3s-agent.env`;
     const early = await joinOnce(place, master, worker, ["--k3s-env", env]);
     assertStringIncludes(early.stderr, "k3s_unavailable"); // the credential has no right to Secrets yet
-    await done(direct(["create", "-f", "-"], JSON.stringify(JOIN_ROLE)));
+    await grant(direct, "to make join tokens");
     await until("the role is known", async () => {
       const args = ["-n", "kube-system", "auth", "can-i", "create", "secrets"];
       return (await kubectl(place, plan.credentialKubeconfig)(args)).stdout === "yes\n";

@@ -99,42 +99,19 @@ export async function planCluster(place: Place): Promise<ClusterPlan> {
   };
 }
 
-/** The rights that docs/OPERATIONS.md says the credential needs, and no others. */
-const MASTER_ROLE = {
-  apiVersion: "v1",
-  kind: "List",
-  items: [
-    {
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "ClusterRole",
-      metadata: { name: "nautilus-master" },
-      rules: [
-        { apiGroups: [""], resources: ["users"], verbs: ["impersonate"] },
-        {
-          apiGroups: [""],
-          resources: ["groups"],
-          resourceNames: ["system:masters", "system:nodes"],
-          verbs: ["impersonate"],
-        },
-      ],
-    },
-    {
-      apiVersion: "rbac.authorization.k8s.io/v1",
-      kind: "ClusterRoleBinding",
-      metadata: { name: "nautilus-master" },
-      roleRef: {
-        apiGroup: "rbac.authorization.k8s.io",
-        kind: "ClusterRole",
-        name: "nautilus-master",
-      },
-      subjects: [{
-        apiGroup: "rbac.authorization.k8s.io",
-        kind: "User",
-        name: "nautilus-master",
-      }],
-    },
-  ],
-};
+/** Gives the credential the rights that docs/OPERATIONS.md says it needs, by the lines that stand there. */
+export async function grant(
+  direct: Kubectl,
+  rights: "to impersonate" | "to make join tokens",
+): Promise<void> {
+  const page = await Deno.readTextFile(new URL("../../docs/OPERATIONS.md", import.meta.url));
+  const isFor = rights === "to impersonate"
+    ? /^kubectl create cluster/
+    : /^kubectl -n kube-system /;
+  const lines = page.split("\n").filter((line) => isFor.test(line));
+  assert(lines.length >= 2, "the page gives no rights");
+  for (const line of lines) await done(direct(line.split(" ").slice(1)));
+}
 
 /**
  * A kube-apiserver on the etcd listener of a master that runs. Resolves when it is ready and the
@@ -181,7 +158,7 @@ export async function startApiServer(
     await until("the kube-apiserver is ready", async () => {
       return (await direct(["get", "--raw", "/readyz"])).code === 0;
     });
-    await done(direct(["create", "-f", "-"], JSON.stringify(MASTER_ROLE)));
+    await grant(direct, "to impersonate");
     // Its authorizer learns of the role by a watch.
     const credential = kubectl(place, plan.credentialKubeconfig);
     await until("the role is known", async () => {
