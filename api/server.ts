@@ -7,9 +7,10 @@ import type { Logger } from "@logtape/logtape";
 import { type FetchApp, requestListener } from "./bridge.ts";
 import { createHolds } from "./holds.ts";
 import { titleOf } from "./problem.ts";
+import { limitHandshakes } from "./tls/handshake_deadline.ts";
 
 export interface ServerLimits {
-  /** Until the header is complete; then 408. */
+  /** Until the header is complete; then 408. A TLS handshake takes no longer, either. */
   readonly headersTimeoutMs: number;
   /** Until header and body are complete; then 408. */
   readonly requestTimeoutMs: number;
@@ -101,6 +102,9 @@ export async function listen(app: FetchApp, options: ListenOptions): Promise<Api
     minVersion: "TLSv1.2",
   }, listener);
   const server: Server | TlsServer = secure ?? createServer(settings, listener);
+  if (secure !== undefined) {
+    limitHandshakes(secure, limits.headersTimeoutMs, limits.maxConnections);
+  }
   server.maxHeadersCount = limits.maxHeaders;
   server.on("clientError", answerClientError);
   const sockets = trackConnections(server, limits.maxConnections);

@@ -1,10 +1,12 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { getLogger } from "@logtape/logtape";
 import { Hono } from "@hono/hono";
+import { memoryStore } from "../tests/fakes/api.ts";
 import type { ApiEnv } from "./http.ts";
 import { readBody } from "./http.ts";
 import { answerError } from "./middleware/errors.ts";
 import { type ApiServer, DEFAULT_SERVER_LIMITS, listen, type ServerLimits } from "./server.ts";
+import { openTlsIdentity } from "./tls/identity.ts";
 
 const log = getLogger(["test"]);
 
@@ -132,6 +134,26 @@ Deno.test("listen() answers 408 to a header that never ends", async () => {
       assertMatch(answer, /^HTTP\/1\.1 408 /);
     },
   );
+});
+
+Deno.test("listen() ends a TLS handshake that never ends", async () => {
+  await using store = await memoryStore();
+  const random = (length: number) => crypto.getRandomValues(new Uint8Array(length));
+  const identity = await openTlsIdentity({ store, clock: Date.now, random, names: [] });
+  const app = new Hono<ApiEnv>();
+  const server = await listen(app, {
+    host: "127.0.0.1",
+    port: 0,
+    tls: identity.issue().credentials,
+    limits: { ...DEFAULT_SERVER_LIMITS, headersTimeoutMs: 300 },
+    log,
+  });
+  try {
+    // The beginning of a ClientHello, and nothing more: only the server can end it.
+    assertEquals(await raw(server, "\x16\x03\x01\x02\x00\x01\x00"), "");
+  } finally {
+    await server.close(500);
+  }
 });
 
 Deno.test("listen() answers 408 to a body that never ends", async () => {

@@ -7,6 +7,7 @@ import type { Gateway } from "./gateway.ts";
 import type { GrpcServer } from "./grpc/server.ts";
 import { Http2Connection } from "./http2/connection.ts";
 import { type ConnectionLimits, DEFAULT_LIMITS } from "./http2/limits.ts";
+import { limitHandshakes } from "../tls/handshake_deadline.ts";
 
 /** PEM texts. */
 export interface TlsFiles {
@@ -136,12 +137,12 @@ export class Listeners {
       requestCert: true,
       rejectUnauthorized: true,
       ALPNProtocols: ["h2", "http/1.1"],
-      handshakeTimeout: FIRST_BYTES_TIMEOUT_MS,
     }, (socket) => {
       // The runtime refuses already; nobody gets further if it ever did not.
       if (!socket.authorized) socket.destroy();
       else this.#accept(socket);
     });
+    limitHandshakes(server, FIRST_BYTES_TIMEOUT_MS, this.#options.maxConnections);
     server.on("tlsClientError", (error: Error) => this.#options.onProtocolError(error));
     await listening(server, () => server.listen(port, host), `${host}:${port}`);
     this.#servers.push(server);
