@@ -64,7 +64,8 @@ const USAGE = [
   "  --cluster-id HEX         join this cluster only",
   "  --tee-mode MODE          the TEE to attest where the master demands evidence of it: auto (the",
   "                           default), production, simulation; TEE_MODE and NAUTILUS_TEE_* as serve",
-  "  --k3s-env FILE           ask for what K3s needs to join; K3S_URL and K3S_TOKEN go there, 0600",
+  "  --k3s-env FILE           ask for what K3s needs to join; K3S_URL, K3S_TOKEN and K3S_NODE_NAME go",
+  "                           there, 0600",
   "  --on-assign CMD          run for every assigned, changed or removed pod, JSON on its stdin",
   "  --heartbeat-seconds N    30 otherwise",
 ].join("\n");
@@ -193,7 +194,9 @@ async function joinOnce(options: Ready, file: WorkerFile): Promise<Joined> {
   });
   if (options.k3sEnv !== undefined && joined.k3s !== undefined) {
     const { serverUrl, token } = joined.k3s;
-    await replaceFile(options.k3sEnv, `K3S_URL=${serverUrl}\nK3S_TOKEN=${token}\n`);
+    // Under the name that the chain knows: what is refused there is looked for by it.
+    const name = `K3S_NODE_NAME=${options.nodeId}\n`;
+    await replaceFile(options.k3sEnv, `K3S_URL=${serverUrl}\nK3S_TOKEN=${token}\n${name}`);
   }
   await file.remember({
     url: href,

@@ -1,5 +1,6 @@
 /** A K3s join token, from the cluster over the built master to the built worker's file. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { REFUSED_TAINT } from "../../api/k3s_nodes.ts";
 import { k3sCaHash } from "../../cli/master/k3s.ts";
 import { DEFAULT_SERVER_LIMITS, listen } from "../../api/server.ts";
 import { openTlsIdentity } from "../../api/tls/identity.ts";
@@ -8,9 +9,10 @@ import { spawnFakeNode } from "../fakes/sui/spawn.ts";
 import { asRecord, makePlace, runBinary, startMaster } from "./harness.ts";
 import { joinOnce, makeWorker } from "./worker.ts";
 
+const NODES = "/api/v1/nodes";
 const SECRETS = "/api/v1/namespaces/kube-system/secrets";
 
-Deno.test("worker join --k3s-env writes a token of its own, which a slashing deletes", async () => {
+Deno.test("worker join --k3s-env writes a token of its own; a slashing deletes it and taints the Node", async () => {
   // Our own listener plays the cluster's kube-apiserver.
   await using cluster = await testApi();
   await cluster.k8s.bootstrap();
@@ -28,11 +30,14 @@ Deno.test("worker join --k3s-env writes a token of its own, which a slashing del
     log: cluster.deps.log,
   });
   try {
-    const names = async (): Promise<readonly string[]> => {
-      const response = await cluster.app.request(SECRETS, {
-        headers: { Authorization: `Bearer ${ADMIN_TOKEN}` },
+    const send = async (method: string, path: string, body?: unknown) =>
+      await cluster.app.request(path, {
+        method,
+        headers: { "Authorization": `Bearer ${ADMIN_TOKEN}`, "Content-Type": "application/json" },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
-      const { items } = await response.json();
+    const names = async (): Promise<readonly string[]> => {
+      const { items } = await (await send("GET", SECRETS)).json();
       return items.map(({ metadata }: { metadata: { name: string } }) => metadata.name);
     };
     await using chain = await spawnFakeNode();
@@ -71,15 +76,27 @@ Deno.test("worker join --k3s-env writes a token of its own, which a slashing del
     const written = await Deno.readTextFile(env);
     assertEquals(((await Deno.stat(env)).mode ?? 0) & 0o777, 0o600);
     const pattern =
-      /^K3S_URL=https:\/\/k3s\.test:6443\nK3S_TOKEN=K10([0-9a-f]{64})::(\w{6})\.(\w{16})\n$/;
+      /^K3S_URL=https:\/\/k3s\.test:6443\nK3S_TOKEN=K10([0-9a-f]{64})::(\w{6})\.(\w{16})\nK3S_NODE_NAME=([a-z0-9-]+)\n$/;
     assertMatch(written, pattern);
-    const [, hash = "", id = "", secret = ""] = pattern.exec(written) ?? [];
+    const [, hash = "", id = "", secret = "", name = ""] = pattern.exec(written) ?? [];
     assertEquals(hash, await k3sCaHash(tls.caPem));
     assertEquals(await names(), [`bootstrap-token-${id}`]);
     for (const text of [joined.stdout, joined.stderr, master.output()]) {
       assert(!text.includes(secret), "the secret half is printed by nobody");
     }
+    // The agent joins: its kubelet makes its Node.
+    cluster.time.now = Date.now();
+    const made = await send("POST", NODES, { apiVersion: "v1", kind: "Node", metadata: { name } });
+    assertEquals(made.status, 201, await made.text());
+    const taints = async () => {
+      const { spec } = await (await send("GET", `${NODES}/${name}`)).json();
+      return (spec?.taints ?? []).map(({ key }: { key: string }) => key);
+    };
     await chain.control("entry", { token_id: worker.token, status: "slashed" });
+    for (let i = 0; i < 1200 && !(await taints()).includes(REFUSED_TAINT); i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assertEquals((await taints()).filter((key: string) => key === REFUSED_TAINT).length, 1);
     for (let i = 0; i < 1200 && (await names()).length > 0; i++) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
