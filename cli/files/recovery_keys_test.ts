@@ -1,34 +1,18 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { ConfigError } from "../../config.ts";
-import { createRecoveryKeyPair } from "../../store/mod.ts";
+import { recoveryKeyFiles } from "../../tests/fakes/recovery_key_files.ts";
 import { UsageError } from "../command.ts";
-import { readRecoveryPrivateKey, readRecoveryPublicKeys, recoveryPem } from "./recovery_keys.ts";
-
-/** A key pair's files, removed when disposed. */
-async function keyFiles() {
-  const directory = await Deno.makeTempDir({ prefix: "nautilus-keys-" });
-  const pair = await createRecoveryKeyPair();
-  const { privatePem, publicPem } = recoveryPem(pair);
-  await Deno.writeTextFile(`${directory}/recovery.key`, privatePem, { mode: 0o600 });
-  await Deno.writeTextFile(`${directory}/recovery.pub`, publicPem);
-  return {
-    pair,
-    directory,
-    publicPath: `${directory}/recovery.pub`,
-    privatePath: `${directory}/recovery.key`,
-    [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }),
-  };
-}
+import { readRecoveryPrivateKey, readRecoveryPublicKeys } from "./recovery_keys.ts";
 
 Deno.test("recoveryPem() is read back, the public key out of either file", async () => {
-  await using files = await keyFiles();
+  await using files = await recoveryKeyFiles();
   assertEquals(await readRecoveryPublicKeys([files.publicPath]), [files.pair.publicKey]);
   const read = await readRecoveryPrivateKey(files.privatePath);
   assertEquals(read, files.pair);
 });
 
 Deno.test("readRecoveryPublicKeys() refuses private keys, other kinds, repetitions, what is not there", async () => {
-  await using files = await keyFiles();
+  await using files = await recoveryKeyFiles();
   const other = `${files.directory}/other.pub`;
   const ed25519 = "MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=";
   await Deno.writeTextFile(
@@ -48,7 +32,7 @@ Deno.test("readRecoveryPublicKeys() refuses private keys, other kinds, repetitio
 });
 
 Deno.test("readRecoveryPrivateKey() refuses a file that others may read, and public keys", async () => {
-  await using files = await keyFiles();
+  await using files = await recoveryKeyFiles();
   await Deno.chmod(files.publicPath, 0o600);
   await assertRejects(() => readRecoveryPrivateKey(files.publicPath), UsageError, "private key");
   await Deno.chmod(files.privatePath, 0o640);

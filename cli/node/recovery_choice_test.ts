@@ -1,28 +1,12 @@
 import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { ConfigError, loadConfig } from "../../config.ts";
-import { createRecoveryKeyPair } from "../../store/mod.ts";
+import { recoveryKeyFiles } from "../../tests/fakes/recovery_key_files.ts";
 import { openTestStore } from "../../tests/fakes/test_store.ts";
-import { recoveryFingerprint, recoveryPem } from "../files/recovery_keys.ts";
+import { recoveryFingerprint } from "../files/recovery_keys.ts";
 import { reconcileRecoveryKeys, requireRecoveryChoice } from "./recovery_choice.ts";
 
 function config(flags: Readonly<Record<string, unknown>>) {
   return loadConfig({ flags, env: {}, isRoot: true, hostName: "host" });
-}
-
-/** A key pair's files, removed when disposed. */
-async function keyFiles() {
-  const directory = await Deno.makeTempDir({ prefix: "nautilus-keys-" });
-  const pair = await createRecoveryKeyPair();
-  const { privatePem, publicPem } = recoveryPem(pair);
-  await Deno.writeTextFile(`${directory}/recovery.key`, privatePem, { mode: 0o600 });
-  await Deno.writeTextFile(`${directory}/recovery.pub`, publicPem);
-  return {
-    pair,
-    directory,
-    publicPath: `${directory}/recovery.pub`,
-    privatePath: `${directory}/recovery.key`,
-    [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }),
-  };
 }
 
 Deno.test("requireRecoveryChoice() names both ways when neither was chosen", () => {
@@ -36,8 +20,8 @@ Deno.test("requireRecoveryChoice() names both ways when neither was chosen", () 
 });
 
 Deno.test("reconcileRecoveryKeys() refuses every difference that it cannot make good", async () => {
-  await using a = await keyFiles();
-  await using b = await keyFiles();
+  await using a = await recoveryKeyFiles();
+  await using b = await recoveryKeyFiles();
   await using store = await openTestStore({ recoveryKeys: [a.pair.publicKey] });
   const present = [recoveryFingerprint(a.pair.publicKey)];
   const reconcile = (flags: Readonly<Record<string, unknown>>, mayAdd = false) =>
