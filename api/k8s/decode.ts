@@ -1,5 +1,5 @@
 /** Bodies of Kubernetes requests: JSON or YAML, one document, plain data only. */
-import { isNode, isScalar, parseAllDocuments, visit } from "yaml";
+import { isNode, isScalar, Lexer, parseAllDocuments, visit } from "yaml";
 import {
   decodeJson,
   decodeUtf8,
@@ -16,6 +16,8 @@ import { StatusError } from "./status.ts";
 export const MAX_OBJECT_BYTES = 3 * 1024 * 1024;
 /** YAML costs far more to read than JSON, and kubectl sends JSON. */
 export const MAX_YAML_BYTES = 256 * 1024;
+/** What reading costs is by token, not by byte: 256 KiB of commas are 50 times a manifest of that length. */
+export const MAX_YAML_TOKENS = 50_000;
 /** Anchors are for people; more than this many uses of them is an attack ("billion laughs"). */
 export const MAX_YAML_ALIASES = 100;
 
@@ -108,6 +110,7 @@ function decodeYaml(bytes: Uint8Array, duplicates?: DuplicateField[]): unknown {
       cause,
     });
   const text = decodeUtf8(bytes);
+  requireModest(text);
   let value: unknown;
   try {
     const documents = parseAllDocuments(text, {
@@ -142,6 +145,39 @@ function decodeYaml(bytes: Uint8Array, duplicates?: DuplicateField[]): unknown {
   }
   requirePlain(value);
   return value;
+}
+
+/** The token before a scalar's own. */
+const SCALAR = "\u001f";
+
+/** Looks at tokens only, and stops at the first that is too many or too deep. @throws {ApiProblem} 400, 413 */
+function requireModest(text: string): void {
+  let count = 0;
+  let depth = 0;
+  let isScalarNext = false;
+  for (const token of new Lexer().lex(text)) {
+    if (++count > MAX_YAML_TOKENS) {
+      throw new ApiProblem(
+        413,
+        "body_too_large",
+        `a YAML body may have ${MAX_YAML_TOKENS} tokens at most`,
+        { hint: "send JSON" },
+      );
+    }
+    if (isScalarNext) isScalarNext = false;
+    else if (token === SCALAR) isScalarNext = true;
+    else if (token === "[" || token === "{") depth++;
+    else if (token === "]" || token === "}") depth--;
+    if (depth > MAX_JSON_DEPTH) throw tooDeep();
+  }
+}
+
+function tooDeep(): ApiProblem {
+  return new ApiProblem(
+    400,
+    "too_deep",
+    `the body is nested deeper than ${MAX_JSON_DEPTH} levels`,
+  );
 }
 
 /** @throws {ApiProblem} 400 naming a key that stands twice in one map, unless `duplicates` takes it */
@@ -182,13 +218,7 @@ function requireExactNumbers(root: unknown): void {
 
 /** JSON's own types only, bounded in depth. @throws {ApiProblem} 400 */
 export function requirePlain(value: unknown, depth = 0): void {
-  if (depth > MAX_JSON_DEPTH) {
-    throw new ApiProblem(
-      400,
-      "too_deep",
-      `the body is nested deeper than ${MAX_JSON_DEPTH} levels`,
-    );
-  }
+  if (depth > MAX_JSON_DEPTH) throw tooDeep();
   if (value === null || typeof value === "string" || typeof value === "boolean") return;
   if (typeof value === "number") {
     if (Number.isFinite(value)) return;

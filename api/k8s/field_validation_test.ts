@@ -317,8 +317,13 @@ Deno.test("warningHeaders() quotes, bounds and dedupes as the API server does (p
   assertEquals(warningHeaders(["naïve"]), ['299 - "=?utf-8?b?bmHDr3Zl?="']);
   const many = warningHeaders(Array.from({ length: 50 }, (_, i) => `${i} ${"x".repeat(1000)}`));
   assertEquals([many.length, many[0]?.length], [16, 256 + '299 - ""'.length]);
-  fc.assert(fc.property(fc.array(fc.string({ unit: "binary" })), (texts) => {
-    const headers = new Headers();
-    for (const value of warningHeaders(texts)) headers.append("Warning", value);
-  }));
+  fc.assert(
+    fc.property(
+      fc.array(fc.string({ unit: "binary", maxLength: 20 }), { maxLength: 5 }),
+      (texts) => {
+        const headers = new Headers();
+        for (const value of warningHeaders(texts)) headers.append("Warning", value);
+      },
+    ),
+  );
 });
