@@ -453,7 +453,7 @@ Deno.test("run() applies exactly once through crashes at every step (property)",
 
 const GRPC = ({ url }: FakeNode, timeoutMs: number) => openGrpcLedger({ endpoint: url, timeoutMs });
 const GRAPHQL = ({ graphqlUrl }: FakeNode, timeoutMs: number) =>
-  openGraphqlLedger({ endpoint: graphqlUrl, timeoutMs });
+  openGraphqlLedger({ endpoint: graphqlUrl, timeoutMs, maxAnswerBytes: 1024 * 1024 });
 
 /** Follows the chain through `open` while its node, and no other, does everything wrong in turn. */
 async function followThroughFaults(

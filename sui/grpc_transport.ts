@@ -34,25 +34,73 @@ export function guardedFetch(fetchImplementation: typeof fetch, maxBytes: number
           "expected 200 with application/grpc-web+proto",
       );
     }
-    const body = response.body?.pipeThrough(limit(maxBytes)) ?? null;
+    const body = response.body?.pipeThrough(wholeFrames(maxBytes)) ?? null;
     const headers = new Headers(response.headers);
     headers.set("content-type", contentType);
     return new Response(body, { status: 200, headers });
   };
 }
 
-function limit(
+/**
+ * Bounds an answer, and hands on whole gRPC-web frames (flag, u32 big-endian length, data): the
+ * client joins what it has with every piece of a frame, so that a large one in small pieces would
+ * cost it the square of its length.
+ */
+function wholeFrames(
   maxBytes: number,
 ): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
   let seen = 0;
+  let parts: Uint8Array<ArrayBuffer>[] = [];
+  let held = 0;
+  /** Bytes that must be held before there is a whole frame, or its header. */
+  let wanted = HEADER_BYTES;
   return new TransformStream({
     transform(chunk, controller) {
       seen += chunk.length;
       if (seen > maxBytes) {
         controller.error(new RangeError(`${ANSWER_TOO_LARGE}: more than ${maxBytes} bytes`));
-      } else controller.enqueue(chunk);
+        return;
+      }
+      parts.push(chunk);
+      held += chunk.length;
+      if (held < wanted) return;
+      const bytes = parts.length === 1 ? chunk : joined(parts, held);
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      let end = 0;
+      wanted = HEADER_BYTES;
+      while (bytes.length - end >= HEADER_BYTES) {
+        const frame = HEADER_BYTES + view.getUint32(end + 1);
+        if (frame > maxBytes) {
+          controller.error(new RangeError(`${ANSWER_TOO_LARGE}: a frame of ${frame} bytes`));
+          return;
+        }
+        if (bytes.length - end < frame) {
+          wanted = frame;
+          break;
+        }
+        end += frame;
+      }
+      if (end > 0) controller.enqueue(bytes.subarray(0, end));
+      parts = [bytes.subarray(end)];
+      held = bytes.length - end;
+    },
+    flush(controller) {
+      // What is cut off is the client's to refuse.
+      if (held > 0) controller.enqueue(joined(parts, held));
     },
   });
+}
+
+const HEADER_BYTES = 5;
+
+function joined(parts: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(length);
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
 }
 
 /** Headers as the gRPC-web transport hands them on. */

@@ -249,10 +249,14 @@ async function misbehave(
     response.writeHead(200, { "content-type": flood.contentType });
     response.write(flood.begins);
     const chunk = new Uint8Array(256 * 1024).fill(0x20);
+    // Chunk by chunk, so that everybody else in this process has a turn.
+    let turn: ReturnType<typeof setTimeout> | undefined;
     const pump = () => {
-      while (!response.destroyed && response.write(chunk));
-      if (!response.destroyed) response.once("drain", pump);
+      response.write(chunk, () => {
+        if (!response.destroyed) turn = setTimeout(pump, 0);
+      });
     };
+    response.once("close", () => clearTimeout(turn));
     pump();
     return true;
   }
