@@ -23,6 +23,8 @@ const TIMEOUT_MS = 10_000;
 const SETTLED_AFTER_MS = 60_000;
 const RETRY_AFTER_MS = 5_000;
 const MAX_DRAWS = 4;
+/** Tokens of a node that are to go and could not be deleted yet: with so many it is given no other. */
+const MAX_LEFT = 4;
 const AT_ONCE = 16;
 
 /** The secret half is nowhere but in the cluster and with its worker. */
@@ -165,12 +167,23 @@ export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
     }
   };
 
+  const isOver = (token: Token): boolean =>
+    token.abandoned === true || clock() >= token.expires_at_ms ||
+    workers.liveAdmission(token.node_id)?.id !== token.admission;
+
+  /** A worker that asks again and again while the cluster is down fills nothing. @throws {ApiProblem} */
+  const clear = async (nodeId: string): Promise<void> => {
+    const left = () =>
+      [...tokens.values()].filter(({ token }) => token.node_id === nodeId && isOver(token));
+    if (left().length < MAX_LEFT) return;
+    await Promise.all(left().map(({ token }) => revokeOne(token.token_id)));
+    if (left().length >= MAX_LEFT) throw unavailable("earlier ones could not be deleted yet");
+  };
+
   const revoke = async (): Promise<number> => {
     const now = clock();
     const over = [...tokens.values()].filter(({ token, retryAtMs }) =>
-      now >= retryAtMs &&
-      (token.abandoned === true || now >= token.expires_at_ms ||
-        workers.liveAdmission(token.node_id)?.id !== token.admission)
+      now >= retryAtMs && isOver(token)
     );
     for (let i = 0; i < over.length; i += AT_ONCE) {
       await Promise.all(over.slice(i, i + AT_ONCE).map(({ token }) => revokeOne(token.token_id)));
@@ -191,6 +204,7 @@ export async function openK3sJoins(options: K3sJoinOptions): Promise<K3sJoins> {
       return running;
     },
     async issue(nodeId, admission) {
+      await clear(nodeId);
       for (let draw = 0; draw < MAX_DRAWS; draw++) {
         const live = workers.liveAdmission(nodeId);
         if (live === undefined || live.id !== admission) throw sessionOver();

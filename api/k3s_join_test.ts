@@ -215,6 +215,26 @@ Deno.test("a cluster that fails hands out nothing, and what it may have made is 
   assertEquals(await all.names(), []);
 });
 
+Deno.test("a worker that asks again and again while the cluster is down fills nothing", async () => {
+  await using all = await scene();
+  const { world } = all;
+  const [worker, other] = [world.worker("worker-1", 21), world.worker("worker-2", 22)];
+  all.fault = () => Promise.reject(new TypeError("connection refused"));
+  for (let i = 0; i < 8; i++) {
+    world.time.now += 1_000;
+    assertEquals((await join(world, worker)).body["code"], "k3s_unavailable");
+  }
+  const everything = { key: Uint8Array.of(0), rangeEnd: Uint8Array.of(0), keysOnly: true };
+  const { kvs } = await world.store.range("system", everything);
+  const kept = kvs.map(({ key }) => new TextDecoder().decode(key));
+  assertEquals(kept.filter((key) => key.startsWith("/k3s-tokens/")).length, 4);
+  all.fault = undefined;
+  handedOut(await join(world, other));
+  world.time.now += 61_000;
+  handedOut(await join(world, worker));
+  assertEquals(await world.k3s?.revoke(), 2);
+});
+
 Deno.test("attack: a slashing while the token is made hands out nothing, and the token goes", async () => {
   await using all = await scene();
   const { world } = all;

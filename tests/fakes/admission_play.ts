@@ -285,6 +285,8 @@ export class AdmissionPlay implements AsyncDisposable {
         this.cluster.fault = act === "K3s answer is lost" ? "lost" : "refused";
         await this.#join(who, true);
         this.cluster.fault = "none";
+        // Until then what was not made may still be on its way, and too much of that hands out nothing.
+        world.time.now += 61_000;
         break;
       case "slash while judged":
         world.afterCheck = async () => {
