@@ -11,7 +11,7 @@ import { undeclaredProblem } from "./apply/declared.ts";
 import { mergeSchemaOf } from "./apply/merge_schema.ts";
 import { isDefinition } from "./crd/kinds.ts";
 import { finishDefinition } from "./crd/plan.ts";
-import { validateValue } from "./crd/values.ts";
+import { objectErrors } from "./crd/object_errors.ts";
 import { invalidObject } from "./field_errors.ts";
 import { alreadyExists, conflict, notFound, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
@@ -180,7 +180,7 @@ async function finish(
   const { resource } = context;
   if (isDefinition(resource)) return await finishDefinition(context, object, before);
   if (resource.custom !== undefined) {
-    const errors = validateValue(object, resource.custom.schema, "");
+    const errors = objectErrors(object, before, resource.custom);
     if (errors.length > 0) throw invalidObject(resource, object.metadata.name, errors);
   }
   return { object, compare: [] };

@@ -1,5 +1,6 @@
 /** The fixed table of kinds: Kind ↔ plural ↔ group/version ↔ scope, with what kubectl asks for. */
 import type { JsonPath } from "./json_path.ts";
+import type { SchemaRules } from "./crd/cel/rules.ts";
 import type { JsonSchema } from "./crd/json_schema.ts";
 import type { NameRule } from "./names.ts";
 
@@ -23,6 +24,8 @@ export interface ResourceDefinition {
 /** One version of a kind that a CustomResourceDefinition defines. */
 export interface CustomKind {
   readonly schema: JsonSchema;
+  /** Rules of the schema; undefined: it has none. */
+  readonly rules: SchemaRules | undefined;
   /** The schema as it was written, for OpenAPI. */
   readonly published: Readonly<Record<string, unknown>>;
   readonly listKind: string;

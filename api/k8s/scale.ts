@@ -8,7 +8,7 @@ import {
 } from "./apply/apply.ts";
 import { undeclaredProblem } from "./apply/declared.ts";
 import { ATOMIC } from "./apply/merge_schema.ts";
-import { validateValue } from "./crd/values.ts";
+import { objectErrors } from "./crd/object_errors.ts";
 import { notFound } from "./errors.ts";
 import { invalidObject } from "./field_errors.ts";
 import { at } from "./json_path.ts";
@@ -66,7 +66,7 @@ export async function planScale(context: PlanContext): Promise<Planned> {
     metadata: { ...object.metadata, generation: (object.metadata.generation ?? 0) + 1 },
   };
   if (resource.custom !== undefined) {
-    const errors = validateValue(changed, resource.custom.schema, "");
+    const errors = objectErrors(changed, object, resource.custom);
     if (errors.length > 0) throw invalidObject(resource, request.name, errors);
   }
   const next = applied === undefined

@@ -419,8 +419,8 @@ Deno.test("a definition that is none is refused, every field by its name", async
       "anyOf[0].type: Forbidden: must be empty to be structural",
     ],
     [
-      field({ type: "object", "x-kubernetes-validations": [{ rule: "true" }] }),
-      "x-kubernetes-validations is not supported",
+      field({ type: "object", "x-kubernetes-validations": [{ rule: "self.b" }] }),
+      `${at}.properties[a].x-kubernetes-validations[0].rule: Invalid value: "self.b": compilation failed: `,
     ],
     [
       definition({}, { additionalPrinterColumns: [{ name: "A", type: "odd", jsonPath: "spec" }] }),

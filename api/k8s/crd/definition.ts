@@ -12,6 +12,8 @@ import { isDns1035Label, isDns1123Subdomain } from "../names.ts";
 import type { KubernetesObject } from "../objects.ts";
 import { isRecord } from "../plain.ts";
 import type { PrinterColumn, ScalePaths } from "../resources.ts";
+import { compileRules, type SchemaRules } from "./cel/rules.ts";
+import { defaultErrors } from "./cel/validate.ts";
 import { decodeJsonSchema, type JsonSchema } from "./json_schema.ts";
 import { structuralErrors } from "./structural.ts";
 
@@ -33,6 +35,8 @@ export interface DefinedVersion {
   readonly deprecated: boolean;
   readonly deprecationWarning: string | undefined;
   readonly schema: JsonSchema;
+  /** What `x-kubernetes-validations` of the schema comes to; undefined: there are none. */
+  readonly rules: SchemaRules | undefined;
   /** The schema as it was written. */
   readonly published: Json;
   readonly hasStatus: boolean;
@@ -235,6 +239,10 @@ function decodeVersion(version: Json, path: string, errors: FieldError[]): Defin
   if (errors.length === before && given !== undefined && given !== null) {
     errors.push(...structuralErrors(schema, schemaPath));
   }
+  const rules = errors.length === before ? compileRules(schema, schemaPath, errors) : undefined;
+  if (rules !== undefined && errors.length === before) {
+    errors.push(...defaultErrors(rules.root, rules.types, schemaPath));
+  }
   const deprecationWarning = version["deprecationWarning"];
   if (typeof deprecationWarning === "string") {
     const warningPath = `${path}.deprecationWarning`;
@@ -262,6 +270,7 @@ function decodeVersion(version: Json, path: string, errors: FieldError[]): Defin
     deprecated: version["deprecated"] === true,
     deprecationWarning: typeof deprecationWarning === "string" ? deprecationWarning : undefined,
     schema,
+    rules,
     published: record(given),
     hasStatus: isRecord(subresources["status"]),
     scale: decodeScale(subresources["scale"], `${path}.subresources.scale`, errors),

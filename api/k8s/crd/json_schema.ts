@@ -5,6 +5,16 @@
 import { type FieldError, invalidValue } from "../field_errors.ts";
 import { isRecord } from "../plain.ts";
 
+/** One of `x-kubernetes-validations`; absent texts are empty. */
+export interface ValidationRule {
+  readonly rule: string;
+  readonly message: string;
+  readonly messageExpression: string;
+  readonly reason: string | undefined;
+  readonly fieldPath: string;
+  readonly optionalOldSelf: boolean | undefined;
+}
+
 export interface JsonSchema {
   readonly type: string;
   readonly format: string;
@@ -41,6 +51,7 @@ export interface JsonSchema {
   readonly listType: string;
   readonly listMapKeys: readonly string[];
   readonly mapType: string;
+  readonly validations: readonly ValidationRule[];
   /** Fields that are there and that a CustomResourceDefinition must not have. */
   readonly unsupported: readonly string[];
 }
@@ -53,7 +64,6 @@ const UNSUPPORTED = [
   "dependencies",
   "additionalItems",
   "definitions",
-  "x-kubernetes-validations",
 ];
 
 /** Reads fields of one JSON object; the first wrong type stands in `errors`. */
@@ -77,7 +87,16 @@ class Fields {
   }
 
   flag(name: string): boolean {
-    return this.#read(name, "a boolean", false, (value) => typeof value === "boolean");
+    return this.optionalFlag(name) ?? false;
+  }
+
+  optionalFlag(name: string): boolean | undefined {
+    return this.#read<boolean | undefined>(
+      name,
+      "a boolean",
+      undefined,
+      (value) => typeof value === "boolean",
+    );
   }
 
   number(name: string): number | undefined {
@@ -128,6 +147,24 @@ class Fields {
     const value = Object.hasOwn(this.object, name) ? this.object[name] : undefined;
     if (value === undefined || value === null) return undefined;
     return decodeJsonSchema(value, `${this.path}.${name}`, this.errors);
+  }
+
+  validations(): readonly ValidationRule[] {
+    const name = "x-kubernetes-validations";
+    return (this.list(name) ?? []).map((item, i) => {
+      const path = `${this.path}.${name}[${i}]`;
+      if (!isRecord(item)) this.errors.push(invalidValue(path, item, "must be an object"));
+      const fields = new Fields(isRecord(item) ? item : {}, path, this.errors);
+      const reason = fields.text("reason");
+      return {
+        rule: fields.text("rule"),
+        message: fields.text("message"),
+        messageExpression: fields.text("messageExpression"),
+        reason: reason === "" ? undefined : reason,
+        fieldPath: fields.text("fieldPath"),
+        optionalOldSelf: fields.optionalFlag("optionalOldSelf"),
+      };
+    });
   }
 
   record(name: string): Readonly<Record<string, unknown>> {
@@ -185,6 +222,7 @@ export function decodeJsonSchema(value: unknown, path: string, errors: FieldErro
     listType: fields.text("x-kubernetes-list-type"),
     listMapKeys: fields.texts("x-kubernetes-list-map-keys"),
     mapType: fields.text("x-kubernetes-map-type"),
+    validations: fields.validations(),
     unsupported: UNSUPPORTED.filter((name) => {
       const field = Object.hasOwn(object, name) ? object[name] : undefined;
       return field !== undefined && field !== null && field !== "" &&

@@ -77,6 +77,7 @@ function kindsOf(stored: StoredObject): ResourceDefinition[] {
     hasStatus: version.hasStatus,
     custom: {
       schema: version.schema,
+      rules: version.rules,
       published: version.published,
       listKind: acceptedNames.listKind,
       storageVersion: storage.name,

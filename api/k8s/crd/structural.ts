@@ -10,6 +10,7 @@ import {
   notSupported,
   required,
 } from "../field_errors.ts";
+import { ruleTextErrors } from "./cel/rules.ts";
 import type { JsonSchema } from "./json_schema.ts";
 import { applyDefaults, prune } from "./prune.ts";
 import { validateValue } from "./values.ts";
@@ -53,6 +54,7 @@ function visit(
   }
   checkCommon(schema, path, errors);
   checkExtensions(schema, path, errors);
+  errors.push(...ruleTextErrors(schema, path));
   if (schema.additionalProperties !== undefined && schema.properties.size > 0) {
     errors.push(forbiddenField(
       `${path}.additionalProperties`,
@@ -115,6 +117,7 @@ function checkNested(
     ["x-kubernetes-list-type", schema.listType !== ""],
     ["x-kubernetes-list-map-keys", schema.listMapKeys.length > 0],
     ["x-kubernetes-map-type", schema.mapType !== ""],
+    ["x-kubernetes-validations", schema.validations.length > 0],
   ];
   for (const [name, isSet] of empty) {
     if (isSet) errors.push(forbiddenField(`${path}.${name}`, "must be empty to be structural"));
