@@ -60,7 +60,16 @@ export function kubernetesProxyRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
 function isAudited(c: ApiContext, user: User): boolean {
   if (!user.groups.includes(ADMIN_GROUP)) return false;
   const isRead = c.req.method === "GET" || c.req.method === "HEAD";
-  return !isRead || /\/secrets(\/|$)/.test(new URL(c.req.url).pathname);
+  return !isRead || /\/secrets(\/|$)/.test(meant(new URL(c.req.url).pathname));
+}
+
+/** A path as the kube-apiserver reads it: `%73ecrets` are secrets. */
+function meant(pathname: string): string {
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    return "/secrets"; // whatever it is, it is told
+  }
 }
 
 async function proxy(

@@ -203,8 +203,15 @@ Deno.test("what the admin changes there, or reads of secrets, is in the audit lo
     const [method, path] of [
       ["GET", PODS],
       ["GET", "/api/v1/namespaces/default/secrets/s"],
+      ["GET", "/api/v1/namespaces/default/%73ecrets/t"],
+      ["GET", "/api/v1/namespaces/default/secrets%2Fu"],
       ["DELETE", `${PODS}/a`],
     ] as const
   ) await (await api.admin(method, path)).body?.cancel();
-  assertEquals(await read(), ["GET /api/v1/namespaces/default/secrets/s", `DELETE ${PODS}/a`]);
+  assertEquals(await read(), [
+    "GET /api/v1/namespaces/default/secrets/s",
+    "GET /api/v1/namespaces/default/secrets/t",
+    "GET /api/v1/namespaces/default/secrets%2Fu",
+    `DELETE ${PODS}/a`,
+  ]);
 });
