@@ -102,6 +102,8 @@ async function play(steps: readonly Step[], breakage: WriteBackBreakage = {}): P
         const status = await life.write();
         if (status.balanceMist !== undefined && status.balanceMist < GAS_BUDGET) {
           assertEquals(status.state, "failing");
+          // A node far behind does not know the MasterCap yet, which is told first.
+          if (world.ledger.lag > 0n) break;
           assertStringIncludes(status.detail, `${address} holds`);
           assertStringIncludes(status.detail, "send it SUI");
         }
