@@ -112,7 +112,7 @@ async function proxy(
     });
     const timeoutMs = upstream.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
     const answer = await withinTime(c, upstream.fetch(request), ended, timeoutMs);
-    return await respond(c, answer, finish, stop);
+    return await respond(c, answer, finish, ended);
   } catch (error) {
     finish();
     throw error;
@@ -164,8 +164,9 @@ async function withinTime(
     ended.abort();
   }, timeoutMs);
   try {
-    return await answer;
+    return await Promise.race([answer, abortOf(ended.signal)]);
   } catch (cause) {
+    answer.then((late) => late.body?.cancel()).catch(() => {}); // nobody waits for it any more
     if (isLate) {
       throw new StatusError("Timeout", "the kube-apiserver did not answer in time", { cause });
     }
@@ -175,11 +176,20 @@ async function withinTime(
   }
 }
 
+/** Rejects once it is aborted. */
+function abortOf(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  });
+}
+
 async function respond(
   c: ApiContext,
   answer: Response,
   finish: () => void,
-  stop: () => void,
+  ended: AbortController,
 ): Promise<Response> {
   const isRedirect = answer.status >= 300 && answer.status < 400 && answer.status !== 304;
   const location = isRedirect ? sameResource(c, answer) : undefined;
@@ -206,7 +216,7 @@ async function respond(
   // What the listener streams; anything else it would hold until it is whole, and a watch never is.
   like.headers.set("Transfer-Encoding", "chunked");
   if (!isStream(c)) c.env?.connection?.finite?.();
-  const body = relayed(answer.body, finish, stop);
+  const body = relayed(answer.body, finish, ended);
   return c.newResponse(body, like);
 }
 
@@ -223,30 +233,41 @@ function sameResource(c: ApiContext, answer: Response): string | undefined {
   return `${target.pathname}${target.search}`;
 }
 
-/** The body as it comes, at the pace of whoever reads it. */
+/** The body as it comes, at the pace of whoever reads it, until it or `ended` ends it. */
 function relayed(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
   finish: () => void,
-  stop: () => void,
+  ended: AbortController,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const reader = body.getReader();
+  const release = (reason: unknown) => {
+    finish();
+    reader.cancel(reason).catch(() => {}); // it is aborted in any case
+  };
   return new ReadableStream<Uint8Array<ArrayBuffer>>({
+    start(controller) {
+      // Deno 2.9.6 ends the body of a fetch that is aborted only while its Response is not yet collected.
+      abortOf(ended.signal).catch((reason) => {
+        release(reason);
+        controller.error(reason); // cut off, so that nobody takes half an answer for a whole one
+      });
+    },
     async pull(controller) {
       try {
         const { done, value } = await reader.read();
+        if (ended.signal.aborted) return;
         if (done) {
           finish();
           controller.close();
         } else controller.enqueue(value);
       } catch (error) {
         finish();
-        controller.error(error); // cut off, so that nobody takes half an answer for a whole one
+        controller.error(error);
       }
     },
-    async cancel(reason) {
-      finish();
-      stop();
-      await reader.cancel(reason).catch(() => {}); // it is aborted in any case
+    cancel(reason) {
+      release(reason);
+      ended.abort();
     },
   });
 }
