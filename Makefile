@@ -2,7 +2,7 @@
 DENO := tools/deno.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-compile test-optee move-test bench load build demo ok fmt clean
+.PHONY: help run dev test test-compile test-optee test-kube move-test bench load build demo ok fmt clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ test-compile: ## Build form (a) with DENORT_BIN and run the integration tests on
 
 test-optee: ## The TrustZone backend on real OP-TEE in QEMU (opt-in; downloads Debian packages)
 	@$(DENO) run --quiet --frozen -A tests/optee/main.ts
+
+test-kube: ## A real Kubernetes on the master and behind it (opt-in; builds it with Go, 6 minutes once)
+	@sh tests/kubernetes/build.sh dist/kubernetes
+	@NAUTILUS_TEST_KUBE_APISERVER=$(CURDIR)/dist/kubernetes/kube-apiserver $(DENO) run --quiet --frozen -A \
+		tools/run_tests.ts tests/integration/kube_apiserver_test.ts tests/integration/kube_apiserver_worker_test.ts
 
 move-test: ## Build and test the on-chain package (SUI_FRAMEWORK=folder; says so without)
 	@$(DENO) run --quiet --frozen -A sui/move/run_tests.ts

@@ -11,7 +11,7 @@ export interface Programs {
 async function findPrograms(): Promise<Programs | string> {
   const apiServer = Deno.env.get("NAUTILUS_TEST_KUBE_APISERVER");
   if (apiServer === undefined) {
-    return "NAUTILUS_TEST_KUBE_APISERVER names no kube-apiserver; tests/kubernetes/build.sh makes one";
+    return "NAUTILUS_TEST_KUBE_APISERVER names no kube-apiserver; make test-kube builds one";
   }
   const beside = (name: string) => apiServer.replace(/[^/]*$/, name);
   const programs = {
@@ -24,7 +24,7 @@ async function findPrograms(): Promise<Programs | string> {
       await Deno.stat(path);
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
-      return `${path} is not there; tests/kubernetes/build.sh makes it`;
+      return `${path} is not there; make test-kube builds it`;
     }
   }
   return await hasKubectl() ? programs : "no kubectl";
