@@ -123,3 +123,27 @@ Deno.test("kubectl says what it hears of unknown fields, and strictly refuses th
     /\.spec\.foé: field not declared in schema/,
   );
 });
+
+Deno.test("kubectl apply --prune finds every kind that it looks through, ingresses among them", async () => {
+  if (!await hasKubectl()) return;
+  await using api = await testApi();
+  await using kubectl = await openKubectl(api);
+  const map = (name: string) =>
+    `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"${name}","labels":{"set":"x"}}}`;
+  const ingress = `
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: front, labels: {set: x}}
+spec:
+  ingressClassName: nginx
+  rules:
+  - host: a.example.com
+    http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}
+`;
+  await kubectl.run("apply -f - --prune -l set=x", `${ingress}---\n${map("one")}`);
+  assertMatch(await kubectl.run("get ing"), /front +nginx +a\.example\.com +80 /);
+  assertEquals(
+    await kubectl.run("apply -f - --prune -l set=x", map("two")),
+    "configmap/two created\nconfigmap/one pruned\ningress.networking.k8s.io/front pruned",
+  );
+});

@@ -152,6 +152,8 @@ const batch = define("batch", true);
 const rbac = define("rbac.authorization.k8s.io", true);
 const rbacCluster = define("rbac.authorization.k8s.io", false);
 const coordination = define("coordination.k8s.io", true);
+const networking = define("networking.k8s.io", true);
+const networkingCluster = define("networking.k8s.io", false);
 const extensions = define("apiextensions.k8s.io", false);
 
 /** What this master serves without being taught. */
@@ -187,6 +189,9 @@ export const BUILT_IN_RESOURCES: readonly ResourceDefinition[] = Object.freeze([
   rbacCluster("ClusterRole", "clusterroles", { rule: "path" }),
   rbacCluster("ClusterRoleBinding", "clusterrolebindings", { rule: "path" }),
   coordination("Lease", "leases"),
+  networking("Ingress", "ingresses", { short: ["ing"], status: true }),
+  networking("NetworkPolicy", "networkpolicies", { short: ["netpol"] }),
+  networkingCluster("IngressClass", "ingressclasses"),
   extensions("CustomResourceDefinition", "customresourcedefinitions", {
     short: ["crd", "crds"],
     categories: ["api-extensions"],

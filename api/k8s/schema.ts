@@ -1,6 +1,7 @@
 /** Messages by name, read from schema_table.ts when they are first asked for. */
 import { KIND_MESSAGES } from "./schema_table.ts";
 import { CRD_MESSAGES } from "./schema_table_crd.ts";
+import { NETWORKING_MESSAGES } from "./schema_table_networking.ts";
 import { REVIEW_MESSAGES } from "./schema_table_reviews.ts";
 
 /** Plain types, or the name of a message. */
@@ -52,7 +53,7 @@ const SCALARS: Readonly<Record<string, ScalarType>> = {
   f: "dropped",
 };
 
-const TABLES = [KIND_MESSAGES, CRD_MESSAGES, REVIEW_MESSAGES];
+const TABLES = [KIND_MESSAGES, CRD_MESSAGES, NETWORKING_MESSAGES, REVIEW_MESSAGES];
 
 /** Holds what was read; make one per service. */
 export class KindSchemas {

@@ -285,6 +285,22 @@ const SPECIFIC: Readonly<Record<string, readonly Column[]>> = {
   ],
   "rbac.authorization.k8s.io/RoleBinding": [roleColumn(), AGE],
   "rbac.authorization.k8s.io/ClusterRoleBinding": [roleColumn(), AGE],
+  "networking.k8s.io/Ingress": [
+    column("Class", (object) => shown(text(object, "spec", "ingressClassName"))),
+    column("Hosts", (object) => {
+      const hosts = items(object, "spec", "rules").map((rule) => text(rule, "host"));
+      return hosts.filter((host) => host !== "").join(",") || "*";
+    }),
+    column("Address", (object) =>
+      items(object, "status", "loadBalancer", "ingress")
+        .map((one) => text(one, "ip") || text(one, "hostname")).join(",")),
+    column("Ports", (object) => items(object, "spec", "tls").length > 0 ? "80, 443" : "80"),
+    AGE,
+  ],
+  "networking.k8s.io/IngressClass": [
+    column("Controller", (object) => text(object, "spec", "controller")),
+    AGE,
+  ],
   "coordination.k8s.io/Lease": [
     column("Holder", (object) => text(object, "spec", "holderIdentity")),
     AGE,
