@@ -80,7 +80,7 @@ export async function postQuery(
         "expected 200 with application/json",
     );
   }
-  const bytes = await bounded(response, endpoint.maxAnswerBytes);
+  const bytes = await bounded(response, endpoint.maxAnswerBytes, signal);
   let json: unknown;
   try {
     json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
@@ -132,10 +132,17 @@ export function decode<T extends v.GenericSchema>(
   );
 }
 
-async function bounded(response: Response, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+async function bounded(
+  response: Response,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
-  for await (const part of response.body ?? []) {
+  // The signal once more: Deno 2.9.6 ends the body of a fetch that is aborted only while its Response
+  // is not yet collected.
+  const through = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>();
+  for await (const part of response.body?.pipeThrough(through, { signal }) ?? []) {
     length += part.length;
     if (length > maxBytes) throw new RangeError(`${ANSWER_TOO_LARGE}: more than ${maxBytes} bytes`);
     parts.push(part);

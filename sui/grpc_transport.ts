@@ -34,7 +34,11 @@ export function guardedFetch(fetchImplementation: typeof fetch, maxBytes: number
           "expected 200 with application/grpc-web+proto",
       );
     }
-    const body = response.body?.pipeThrough(wholeFrames(maxBytes)) ?? null;
+    // Deno 2.9.6 ends the body of a fetch that is aborted only while its Response is not yet collected,
+    // and nobody keeps this one: without the signal here a node that stalls would never be given up.
+    const signal = init?.signal;
+    const body = response.body?.pipeThrough(wholeFrames(maxBytes), signal ? { signal } : {}) ??
+      null;
     const headers = new Headers(response.headers);
     headers.set("content-type", contentType);
     return new Response(body, { status: 200, headers });

@@ -78,3 +78,17 @@ Deno.test("guardedFetch() lets through what only a gRPC-web server can have said
   ) await assertRejects(() => answer(response), Error, "expected 200 with application/grpc-web");
   assertEquals((await answer(new Response(null, { headers: { "grpc-status": "5" } }))).status, 200);
 });
+
+Deno.test("guardedFetch() ends an answer that stalls with the signal, whatever fetch does about it", async () => {
+  const cancelled = Promise.withResolvers<unknown>();
+  const body = new ReadableStream({ cancel: cancelled.resolve });
+  const stalling = () => Promise.resolve(new Response(body, { headers: HEADERS }));
+  const controller = new AbortController();
+  const response = await guardedFetch(stalling, 1_000)("http://node", {
+    signal: controller.signal,
+  });
+  const reading = assertRejects(() => response.arrayBuffer(), Error, "late");
+  controller.abort(new Error("late"));
+  await reading;
+  await cancelled.promise;
+});
