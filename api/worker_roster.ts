@@ -6,7 +6,7 @@ import { decodeKey, prefixRange } from "./k8s/keys.ts";
 import { createTokenBucket } from "./middleware/token_bucket.ts";
 import { ApiProblem } from "./problem.ts";
 import { createSessionIndex, type SessionIndex, sessionsOf } from "./session_index.ts";
-import { isAppraised } from "./worker_evidence.ts";
+import { evidenceEndMs, isAppraised } from "./worker_evidence.ts";
 import { type Entry, factsOf, putWorker, unchanged } from "./worker_entry.ts";
 import {
   decodeHeartbeat,
@@ -52,7 +52,9 @@ export class WorkerRoster {
       // is too old by now, asks again.
       const { appraiser, clock } = this.options;
       const stands = session !== undefined && isAppraised(rest, appraiser, clock());
-      this.remember(stands ? { ...rest, session } : rest, kv.modRevision);
+      const endsAtMs = evidenceEndMs(rest.admission?.evidence, appraiser);
+      const record = stands ? { ...rest, session: endingBy(session, endsAtMs) } : rest;
+      this.remember(record, kv.modRevision);
     }
     const heartbeats = await store.range("system", prefixRange(HEARTBEAT_PREFIX));
     for (const kv of heartbeats.kvs) {
@@ -204,6 +206,19 @@ export async function openRoster(options: WorkersOptions): Promise<WorkerRoster>
   const roster = new WorkerRoster(options);
   await roster.load();
   return roster;
+}
+
+/** The session, and the one before it, with this end at the latest. */
+function endingBy(
+  session: NonNullable<WorkerRecord["session"]>,
+  endsAtMs: number,
+): NonNullable<WorkerRecord["session"]> {
+  const cap = <T extends WorkerSession>(one: T): T => ({
+    ...one,
+    expires_at_ms: Math.min(one.expires_at_ms, endsAtMs),
+  });
+  const { previous } = session;
+  return { ...cap(session), ...(previous === undefined ? {} : { previous: cap(previous) }) };
 }
 
 function sessionRefused(code: string, detail: string): ApiProblem {
