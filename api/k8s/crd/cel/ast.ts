@@ -21,11 +21,18 @@ export type Node =
     readonly target: Node | undefined;
     readonly args: readonly Node[];
   }
-  | { readonly kind: "list"; readonly at: number; readonly items: readonly Node[] }
+  | {
+    readonly kind: "list";
+    readonly at: number;
+    readonly items: readonly Node[];
+    /** Places of the items that stand as `?item`: optionals, there only where they have a value. */
+    readonly optional: ReadonlySet<number>;
+  }
   | {
     readonly kind: "map";
     readonly at: number;
     readonly entries: readonly (readonly [key: Node, value: Node])[];
+    readonly optional: ReadonlySet<number>;
   }
   | {
     /** A chain of one of them, however long, so that its length is no depth. */

@@ -8,6 +8,7 @@ import {
   MapValue,
   noSuchOverload,
   ObjectValue,
+  OptionalValue,
   typeName,
   type Value,
 } from "./values.ts";
@@ -90,4 +91,11 @@ export function mapKey(value: Value): MapKey {
   }
   if (typeof value === "number" && Number.isInteger(value)) return BigInt(value);
   throw new EvaluationError(`unsupported key type: ${typeName(value)}`);
+}
+
+/** Of an element that stands as `?element`, what it holds, if it does. */
+export function presentValue(value: Value, isOptional: boolean): Value | undefined {
+  if (!isOptional) return value;
+  if (!(value instanceof OptionalValue)) throw noSuchOverload();
+  return value.value;
 }

@@ -9,6 +9,7 @@ import {
   decide,
   fieldOf,
   mapKey,
+  presentValue,
   type Run,
   type Scope,
 } from "./compiled.ts";
@@ -281,12 +282,20 @@ export class Compiler implements Compiling {
   #list(node: Node, scope: Scope, mixed = false): Compiled {
     if (node.kind !== "list") throw new TypeError("not a list");
     const item = mixed ? DYN : this.bindings.fresh();
-    const items = node.items.map((entry) => this.#element(entry, scope, item));
+    const { optional } = node;
+    const items = node.items.map((entry, i) =>
+      this.#element(entry, scope, optional.has(i) ? optionalOf(item) : item)
+    );
     return {
       type: listOf(item),
       run: (frame) => {
         frame.meter.spend(10 + items.length);
-        return new ListValue(items.map(({ run }) => run(frame)));
+        const values: Value[] = [];
+        items.forEach(({ run }, i) => {
+          const value = presentValue(run(frame), optional.has(i));
+          if (value !== undefined) values.push(value);
+        });
+        return new ListValue(values);
       },
     };
   }
@@ -308,18 +317,21 @@ export class Compiler implements Compiling {
   #map(node: Node, scope: Scope): Compiled {
     if (node.kind !== "map") throw new TypeError("not a map");
     const [key, value] = [this.bindings.fresh(), this.bindings.fresh()];
-    const entries = node.entries.map(([name, content]) =>
-      [this.#element(name, scope, key), this.#element(content, scope, value)] as const
-    );
+    const { optional } = node;
+    const entries = node.entries.map(([name, content], i) => {
+      const wanted = optional.has(i) ? optionalOf(value) : value;
+      return [this.#element(name, scope, key), this.#element(content, scope, wanted)] as const;
+    });
     return {
       type: mapOf(key, value),
       run: (frame) => {
         frame.meter.spend(30 + entries.length);
         const map = new Map<MapKey, Value>();
-        for (const [name, content] of entries) {
+        for (const [i, [name, content]] of entries.entries()) {
           const at = mapKey(name.run(frame));
           if (map.has(at)) throw new EvaluationError(`Failed with repeated key: ${at}`);
-          map.set(at, content.run(frame));
+          const found = presentValue(content.run(frame), optional.has(i));
+          if (found !== undefined) map.set(at, found);
         }
         return new MapValue(map);
       },

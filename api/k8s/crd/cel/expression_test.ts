@@ -69,6 +69,7 @@ const TRUE: Readonly<Record<string, readonly string[]>> = {
   optionals: [
     "m[?'a'].value() == 1 && m[?'b'].orValue(5) == 5 && m.?b.orValue(7) == 7",
     "!m.?b.hasValue() && m.?a.hasValue() && xs[?9] == optional.none()",
+    "[?optional.of(1), ?optional.none(), 3] == [1, 3] && {?'a': m.?b, 'c': 1} == {'c': 1} && {?'a': m.?a}.a == 1",
     "optional.of(1).or(optional.none()).value() == 1 && optional.none().or(optional.of(2)).value() == 2",
     "m.?a.optMap(x, x + 1).value() == 2 && m.?b.optMap(x, x + 1) == optional.none()",
     "m.?a.optFlatMap(x, optional.of(x)).value() == 1 && !optional.ofNonZeroValue('').hasValue()",
@@ -97,6 +98,7 @@ const TRUE: Readonly<Record<string, readonly string[]>> = {
     "'TacoC\u00c6t'.lowerAscii() == 'tacoc\u00c6t' && 'tacoc\u00e6t'.upperAscii() == 'TACOC\u00e6T' && ' \\u00a0x\\t'.trim() == 'x'",
     "'%s is %d of %.2f, %b %x %X %o%%'.format(['a', 3, 1.5, 5, 255, 'k', 8]) == 'a is 3 of 1.50, 101 ff 6B 10%'",
     "'%s'.format([[dyn(1), dyn('a'), dyn(null)]]) == '[1, \"a\", null]' && '%s'.format([{'b': 1, 'a': 2}]) == '{\"a\":2, \"b\":1}'",
+    "'%.0f %.0f %.2e %e %f'.format([2.5, 3.5, 0.000999999, -1234.5, 1e22]) == '2 4 1.00e-03 -1.234500e+03 10000000000000000000000.000000'",
     "strings.quote('a\"b\\n') == '\"a\\\\\"b\\\\n\"'",
     "'abc 123'.find('[0-9]+') == '123' && 'abc'.find('[0-9]+') == ''",
     "'123 abc 456'.findAll('[0-9]+') == ['123', '456'] && '1 2 3'.findAll('[0-9]', 2) == ['1', '2']",

@@ -240,7 +240,8 @@ class Parser {
       return node;
     }
     if (this.#take("[")) {
-      return this.#made({ kind: "list", at, items: this.#list("]") });
+      const optional = new Set<number>();
+      return this.#made({ kind: "list", at, items: this.#list("]", optional), optional });
     }
     if (this.#take("{")) return this.#map(at);
     const name = this.#name();
@@ -251,9 +252,11 @@ class Parser {
     return this.#made({ kind: "call", at: call.at, name, target: undefined, args });
   }
 
-  #list(close: string): Node[] {
+  /** @param optional where `?` may stand before an item: the places it did are put in. */
+  #list(close: string, optional?: Set<number>): Node[] {
     const items: Node[] = [];
     while (!this.#take(close)) {
+      if (optional !== undefined && this.#take("?")) optional.add(items.length);
       items.push(this.#expression());
       if (this.#take(",")) {
         if (close === ")" && this.#is(close)) throw this.#unexpected();
@@ -264,12 +267,14 @@ class Parser {
 
   #map(at: number): Node {
     const entries: [Node, Node][] = [];
+    const optional = new Set<number>();
     while (!this.#take("}")) {
+      if (this.#take("?")) optional.add(entries.length);
       const key = this.#expression();
       this.#expect(":");
       entries.push([key, this.#expression()]);
       if (!this.#take(",") && !this.#is("}")) throw this.#unexpected();
     }
-    return this.#made({ kind: "map", at, entries });
+    return this.#made({ kind: "map", at, entries, optional });
   }
 }

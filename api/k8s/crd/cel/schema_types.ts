@@ -41,6 +41,9 @@ export function escapeName(name: string): string | undefined {
   });
 }
 
+/** Items of a list that are taken over for one unit of cost. */
+const ITEMS_A_UNIT = 8;
+
 const METADATA: Type = objectType(new Map([["name", STRING], ["generateName", STRING]]));
 /** What every object has, whatever its schema says. */
 const OF_EVERY_OBJECT: ReadonlyMap<string, Type> = new Map([
@@ -105,8 +108,18 @@ export class SchemaTypes {
     }
   }
 
-  /** A value that fits the schema, as expressions see it. @throws {EvaluationError} where it does not fit. */
-  valueOf(value: unknown, schema: JsonSchema, isRoot = schema.embeddedResource): Value {
+  /**
+   * A value that fits the schema, as expressions see it; objects are read as their fields are asked for.
+   *
+   * @param spend is told what that costs, then and later; it may throw.
+   * @throws {EvaluationError} where it does not fit.
+   */
+  valueOf(
+    value: unknown,
+    schema: JsonSchema,
+    spend: (units: number) => void,
+    isRoot = schema.embeddedResource,
+  ): Value {
     if (value === null) {
       if (schema.nullable) return null;
       throw new EvaluationError("invalid data, got null for schema with nullable=false");
@@ -115,10 +128,14 @@ export class SchemaTypes {
       if (typeof value === "string") return value;
       if (Number.isSafeInteger(value)) return BigInt(Number(value));
     } else if (schema.type === "object" && isRecord(value)) {
-      return this.#object(value, schema, isRoot);
+      return this.#object(value, schema, spend, isRoot);
     } else if (schema.type === "array" && Array.isArray(value) && schema.items !== undefined) {
       const { items } = schema;
-      return new ListValue(value.map((item) => this.valueOf(item, items)), listRule(schema));
+      spend(Math.ceil(value.length / ITEMS_A_UNIT));
+      return new ListValue(
+        value.map((item) => this.valueOf(item, items, spend)),
+        listRule(schema),
+      );
     } else if (schema.type === "string" && typeof value === "string") {
       return textValue(value, schema.format);
     } else if (schema.type === "boolean" && typeof value === "boolean") return value;
@@ -130,12 +147,16 @@ export class SchemaTypes {
   #object(
     value: Readonly<Record<string, unknown>>,
     schema: JsonSchema,
+    spend: (units: number) => void,
     isRoot: boolean,
   ): Value {
     const { additionalProperties: additional } = schema;
+    spend(1);
     if (typeof additional === "object") {
+      const entries = Object.entries(value);
+      spend(Math.ceil(entries.length / ITEMS_A_UNIT));
       return new MapValue(
-        new Map(Object.entries(value).map(([key, item]) => [key, this.valueOf(item, additional)])),
+        new Map(entries.map(([key, item]) => [key, this.valueOf(item, additional, spend)])),
       );
     }
     const type = this.typeOf(schema, isRoot);
@@ -155,7 +176,7 @@ export class SchemaTypes {
       const content = value[name];
       if (isRoot && OF_EVERY_OBJECT.has(name)) return ownValue(content, name);
       const property = schema.properties.get(name);
-      return property === undefined ? undefined : this.valueOf(content, property);
+      return property === undefined ? undefined : this.valueOf(content, property, spend);
     });
   }
 }

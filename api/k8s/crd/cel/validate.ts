@@ -9,7 +9,7 @@ import {
 import { equalJson, isRecord } from "../../plain.ts";
 import type { JsonSchema, ValidationRule } from "../json_schema.ts";
 import type { Run } from "./compiled.ts";
-import { CostExceeded, Meter, OBJECT_COST_LIMIT, RULE_COST_LIMIT } from "./meter.ts";
+import { CostExceeded, Meter, OBJECT_COST_LIMIT, RULE_COST, RULE_COST_LIMIT } from "./meter.ts";
 import { type CompiledRule, OLD_SELF_SLOT, type RuleNode, SELF_SLOT } from "./rules.ts";
 import type { SchemaTypes } from "./schema_types.ts";
 import { EvaluationError, OptionalValue, type Value } from "./values.ts";
@@ -58,7 +58,8 @@ class Evaluation {
   ): void {
     if (value === null || value === undefined || this.#stopped) return;
     const then = old ?? undefined;
-    const isSame = () => then === undefined ? isAsBefore() : equalJson(value, then);
+    let same: boolean | undefined;
+    const isSame = () => same ??= then === undefined ? isAsBefore() : equalJson(value, then);
     this.#evaluate(node, value, then, path, isSame);
     if (Array.isArray(value)) this.#items(node, value, then, path, isSame);
     else if (isRecord(value)) this.#fields(node, value, then, path, isSame);
@@ -111,10 +112,15 @@ class Evaluation {
     let self: Value;
     let oldSelf: Value | undefined;
     try {
-      self = this.#types.valueOf(value, schema, isRoot);
+      self = this.#types.valueOf(value, schema, this.#spend, isRoot);
       const isCompared = old !== undefined && rules.some(({ usesOldSelf }) => usesOldSelf);
-      oldSelf = isCompared ? this.#types.valueOf(old, schema, isRoot) : undefined;
+      oldSelf = isCompared ? this.#types.valueOf(old, schema, this.#spend, isRoot) : undefined;
     } catch (cause) {
+      if (cause instanceof CostExceeded) {
+        this.#stopped = true;
+        this.errors.push(invalidValue(field, schema.type, OUT_OF_BUDGET));
+        return;
+      }
       if (!(cause instanceof EvaluationError)) throw cause;
       this.errors.push(invalidValue(field, schema.type, cause.message));
       return;
@@ -133,8 +139,14 @@ class Evaluation {
     }
   }
 
+  /** Of what is done beside the steps of a rule. @throws {CostExceeded} */
+  readonly #spend = (units: number): void => {
+    this.#budget -= units;
+    if (this.#budget < 0) throw new CostExceeded();
+  };
+
   get #limit(): number {
-    return Math.min(RULE_COST_LIMIT, this.#budget);
+    return Math.max(0, Math.min(RULE_COST_LIMIT, this.#budget));
   }
 
   #run(run: Run, self: Value, oldSelf: Value | undefined, limit: number): Result {
@@ -143,6 +155,7 @@ class Evaluation {
     slots[SELF_SLOT] = self;
     if (oldSelf !== undefined) slots[OLD_SELF_SLOT] = oldSelf;
     try {
+      meter.spend(RULE_COST);
       return { value: run({ slots, meter }) };
     } catch (cause) {
       if (cause instanceof EvaluationError) return { failure: cause.message };

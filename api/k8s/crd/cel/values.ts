@@ -193,10 +193,10 @@ function compareText(a: string, b: string): number {
 export function compareValues(a: Value, b: Value, meter: Meter): number | undefined {
   const isNumber = (value: Value) => typeof value === "bigint" || typeof value === "number";
   if (isNumber(a) && isNumber(b)) {
-    // JavaScript compares bigints and numbers exactly.
-    const [x, y] = [Number(a), Number(b)];
-    if (Number.isNaN(x) || Number.isNaN(y)) return undefined;
-    const [left, right] = [a ?? 0, b ?? 0];
+    // Of an int and a double, as doubles.
+    const areInts = typeof a === "bigint" && typeof b === "bigint";
+    const [left, right] = areInts ? [a, b] : [Number(a), Number(b)];
+    if (left !== left || right !== right) return undefined;
     return left < right ? -1 : left > right ? 1 : 0;
   }
   if (typeof a === "string" && typeof b === "string") {

@@ -1,5 +1,5 @@
-/** `format` of cel-go's extended strings: %s %d %f %b %o %x %X %%; %e is refused. */
-import type { Meter } from "../meter.ts";
+/** `format` of cel-go's extended strings: %s %d %f %e %b %o %x %X %%. */
+import { type Meter, PARSE_COST } from "../meter.ts";
 import {
   Duration,
   EvaluationError,
@@ -9,6 +9,7 @@ import {
   TypeValue,
   type Value,
 } from "../values.ts";
+import { fixedText, scientificText } from "./decimal.ts";
 import { durationText, timestampText } from "./time.ts";
 
 const MAX_PRECISION = 100;
@@ -53,16 +54,15 @@ function clauseText(
       if (typeof value === "bigint") return String(value);
       if (typeof value === "number" && !Number.isFinite(value)) return infinite(value);
       throw unfit();
+    case "e":
     case "f": {
       const digits = Number(precision ?? 6);
       if (digits > MAX_PRECISION) throw new EvaluationError("precision is too large");
       const number = typeof value === "bigint" ? Number(value) : value;
       if (typeof number !== "number") throw unfit();
       if (!Number.isFinite(number)) return infinite(number);
-      if (Math.abs(number) >= 1e21) {
-        throw new EvaluationError("number is too large to be formatted");
-      }
-      return number.toFixed(digits);
+      meter.spend(PARSE_COST);
+      return clause === "f" ? fixedText(number, digits) : scientificText(number, digits);
     }
     case "b":
       if (typeof value === "boolean") return value ? "1" : "0";

@@ -5,8 +5,12 @@ import type { Meter } from "../meter.ts";
 import { EvaluationError, ListValue } from "../values.ts";
 
 const MAX_KEPT = 64;
-/** What compiling costs, by the character. */
+/** What compiling costs, by the character, and by the instruction that comes of it. */
 const COMPILE_COST = 60;
+const INSTRUCTION_COST = 15;
+/** What a search costs by the character: at least, and by the instruction, all of which may be tried. */
+const SEARCH_COST = 6;
+const SEARCH_SHARE = 1 / 4;
 
 /** Compiles patterns, and keeps the few that rules write out. */
 class Patterns {
@@ -23,6 +27,7 @@ class Patterns {
       const why = cause instanceof Error ? cause.message.slice(0, 200) : "unreadable";
       throw new EvaluationError(why, { cause });
     }
+    meter.spend(compiled.programSize() * INSTRUCTION_COST);
     if (this.#kept.size < MAX_KEPT) this.#kept.set(pattern, compiled);
     return compiled;
   }
@@ -30,19 +35,22 @@ class Patterns {
 
 export function regexFunctions(): Signatures {
   const patterns = new Patterns();
-  const matcher = (args: Arguments, meter: Meter) => {
-    const [text, pattern] = [args.text(0), args.text(1)];
-    meter.spend(5 + Math.ceil((text.length + 1) / 10) * Math.ceil(pattern.length / 4));
-    return patterns.compile(pattern, meter).matcher(text);
+  const searched = (args: Arguments, meter: Meter) => {
+    const pattern = patterns.compile(args.text(1), meter);
+    const perCharacter = Math.max(SEARCH_COST, pattern.programSize() * SEARCH_SHARE);
+    const cost = Math.ceil((args.text(0).length + 1) * perCharacter);
+    meter.spend(cost);
+    return { at: pattern.matcher(args.text(0)), cost };
   };
-  const matches = (args: Arguments, meter: Meter) => matcher(args, meter).find();
+  const matches = (args: Arguments, meter: Meter) => searched(args, meter).at.find();
   const findAll = (args: Arguments, meter: Meter) => {
     const limit = args.values.length > 2 ? args.int(2) : -1n;
     const found: string[] = [];
-    const at = matcher(args, meter);
+    const { at, cost } = searched(args, meter);
     while ((limit < 0n || BigInt(found.length) < limit) && at.find()) {
-      meter.spend(1);
       found.push(at.group() ?? "");
+      // Each search may look at all that is left.
+      meter.spend(cost);
     }
     return new ListValue(found);
   };
@@ -50,7 +58,7 @@ export function regexFunctions(): Signatures {
     "matches(string, string): bool": matches,
     "string.matches(string): bool": matches,
     "string.find(string): string": (args, meter) => {
-      const at = matcher(args, meter);
+      const { at } = searched(args, meter);
       return at.find() ? at.group() ?? "" : "";
     },
     "string.findAll(string): list<string>": findAll,

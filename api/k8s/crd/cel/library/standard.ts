@@ -183,7 +183,7 @@ function doubleOfText(text: string): number {
     if (special[2]?.toLowerCase() === "nan") return NaN;
     return special[1] === "-" ? -Infinity : Infinity;
   }
-  const value = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) ? Number(text) : NaN;
+  const value = /^[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(text) ? Number(text) : NaN;
   if (!Number.isFinite(value)) {
     throw new EvaluationError(
       `type conversion error from 'string' to 'double': ${text.slice(0, 64)}`,

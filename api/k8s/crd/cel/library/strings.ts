@@ -73,6 +73,7 @@ function replace(args: Arguments, meter: Meter): string {
   const text = paid(args, meter);
   const [from, to] = [paid(args, meter, 1), paid(args, meter, 2)];
   const limit = args.values.length > 3 ? Number(args.int(3)) : -1;
+  if (from === "") meter.spend(text.length);
   const parts = pieces(text, from);
   // Of nothing, there is one before and after every character.
   const most = from === "" ? parts.length + 1 : parts.length - 1;
@@ -90,6 +91,7 @@ function split(args: Arguments, meter: Meter): ListValue {
   const text = paid(args, meter);
   const separator = paid(args, meter, 1);
   const limit = args.values.length > 2 ? Number(args.int(2)) : -1;
+  if (separator === "") meter.spend(text.length);
   if (limit === 0) return new ListValue([]);
   const parts = pieces(text, separator);
   meter.spend(parts.length);

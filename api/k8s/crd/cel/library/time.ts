@@ -13,11 +13,15 @@ const UNITS: Readonly<Record<string, bigint>> = {
   h: 3600n * SECOND,
 };
 
+/** Longest text of a duration or a time that is looked at. */
+const MAX_LENGTH = 256;
+
 /** Go's notation, such as `1h30m` or `-1.5s`. @throws {EvaluationError} */
 export function parseDuration(text: string): Duration {
   const bad = () => new EvaluationError(`time: invalid duration "${text.slice(0, 64)}"`);
-  const match = /^([+-]?)((?:\d*\.?\d*(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text);
-  if (match === null || text.length > 256) throw bad();
+  if (text.length > MAX_LENGTH) throw bad();
+  const match = /^([+-]?)((?:\d*(?:\.\d*)?(?:ns|us|µs|μs|ms|s|m|h))+|0)$/.exec(text);
+  if (match === null) throw bad();
   let total = 0n;
   for (
     const [, whole = "", fraction = "", unit = ""] of (match[2] ?? "").matchAll(
