@@ -49,6 +49,14 @@ export type Node =
     readonly no: Node;
   };
 
+/** `a.b.c` where the node is that and nothing else. */
+export function qualifiedName(node: Node): string | undefined {
+  if (node.kind === "name") return node.name;
+  if (node.kind !== "select" || node.optional) return undefined;
+  const before = qualifiedName(node.operand);
+  return before === undefined ? undefined : `${before}.${node.field}`;
+}
+
 /** What is wrong with an expression, and where. */
 export class ExpressionError extends Error {
   override readonly name = "ExpressionError";

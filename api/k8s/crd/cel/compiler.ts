@@ -2,7 +2,7 @@
  * Checks an expression and makes it a function (cel-spec, langdef.md, "Gradual Type Checking" and
  * "Evaluation"). Each step of the function pays the meter.
  */
-import { ExpressionError, type Node } from "./ast.ts";
+import { ExpressionError, type Node, qualifiedName } from "./ast.ts";
 import {
   type Compiled,
   type Compiling,
@@ -59,14 +59,6 @@ const TYPE_NAMES: ReadonlyMap<string, Type> = new Map<string, Type>([
   ["google.protobuf.Duration", DURATION],
   ["google.protobuf.Timestamp", TIMESTAMP],
 ]);
-
-/** `a.b.c` where the node is that and nothing else. */
-function qualifiedName(node: Node): string | undefined {
-  if (node.kind === "name") return node.name;
-  if (node.kind !== "select" || node.optional) return undefined;
-  const before = qualifiedName(node.operand);
-  return before === undefined ? undefined : `${before}.${node.field}`;
-}
 
 export class Compiler implements Compiling {
   readonly bindings = new Bindings();
@@ -322,6 +314,11 @@ export class Compiler implements Compiling {
       const wanted = optional.has(i) ? optionalOf(value) : value;
       return [this.#element(name, scope, key), this.#element(content, scope, wanted)] as const;
     });
+    const keyType = this.bindings.resolve(key);
+    // Keys of keys would double the type with every level.
+    if (![INT, STRING, BOOL].includes(keyType) && !["dyn", "variable"].includes(keyType.kind)) {
+      throw new ExpressionError(`unsupported map key type: ${formatType(keyType)}`, node.at);
+    }
     return {
       type: mapOf(key, value),
       run: (frame) => {

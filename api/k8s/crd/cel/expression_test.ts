@@ -199,6 +199,8 @@ Deno.test("refuses to compile what has no meaning, in the words of cel-go", () =
     ["if", "reserved identifier: if"],
     ["a # b", "token recognition error at: '#'"],
     ["semver('1.0.0')", "undeclared reference to 'semver'"],
+    ["{[1]: 1}", "1:1: unsupported map key type: list(int)"],
+    ["[1].map(x, {1.5: x})", "unsupported map key type: double"],
     ["f(1,)", "mismatched input ')'"],
     [`${"(".repeat(300)}1${")".repeat(300)}`, "expression recursion limit exceeded: 250"],
     [`n${" + n".repeat(300)}`, "expression recursion limit exceeded: 250"],

@@ -151,6 +151,13 @@ Deno.test("a definition whose rules have no meaning is refused, naming rule and 
       'properties[a].default: Invalid value: "integer": failed rule: self > 1',
     ],
     [definition({ a: text }, rules("self.a.matches('(')")), "invalid matches argument"],
+    [
+      definition(
+        { a: text },
+        rules(...Array.from({ length: 9 }, () => `true //${"x".repeat(30_000)}`)),
+      ),
+      "openAPIV3Schema: Forbidden: rules of a schema may have 262144 characters at most, not 270063",
+    ],
   ];
   for (const [body, message] of cases) {
     const answer = await ask(api, 422, "POST", `${CRDS}?fieldValidation=Ignore`, body).catch(
@@ -511,6 +518,21 @@ Deno.test("a rule that costs too much refuses the object, and the others are not
     answer.message,
     "validation failed due to running out of cost budget, no further validation rules will be run",
   );
+  // A value that holds itself twice, many times over.
+  const twice = "[1]" + ".map(x, dyn({'a': x, 'b': x}))".repeat(60);
+  for (
+    const rule of [
+      `self.s + dyn(${twice}) == self.s`,
+      `'%s'.format([${twice}]) == ''`,
+      `${twice} == ${twice}`,
+    ]
+  ) {
+    await using other = await withThings({
+      s: { type: "array", "x-kubernetes-list-type": "set", items: text },
+    }, rules(rule));
+    const refusal = await ask(other, 422, "POST", THINGS, thing({ s: ["a"] }));
+    assertStringIncludes(refusal.message, "call cost exceeds limit");
+  }
   // The master is as it was.
   assert((await api.admin("GET", THINGS)).ok);
 });

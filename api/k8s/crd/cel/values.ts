@@ -290,19 +290,22 @@ export function itemKey(item: Value, rule: ListRule, meter: Meter): string {
     ? rule.keys.map((name) => item.get(name) ?? null)
     : [item];
   return parts.map((part) => {
-    const text = typeof part === "object" ? comparableText(part) : String(part);
+    const text = typeof part === "object" ? comparableText(part, meter) : String(part);
     meter.spendBytes(text.length);
     return `${typeName(part)}:${text.length}:${text}`;
   }).join(",");
 }
 
-function comparableText(value: Value): string {
+function comparableText(value: Value, meter: Meter): string {
+  meter.spend(1);
   if (value instanceof Uint8Array) return value.toHex();
   if (value instanceof Duration || value instanceof Timestamp) return String(value.nanoseconds);
   if (value instanceof ObjectValue) return canonicalText(value.raw);
-  if (value instanceof ListValue) return value.items.map((item) => comparableText(item)).join(",");
+  if (value instanceof ListValue) {
+    return value.items.map((item) => comparableText(item, meter)).join(",");
+  }
   if (value instanceof MapValue) {
-    return [...value.entries].map(([key, item]) => `${key}=${comparableText(item)}`).sort()
+    return [...value.entries].map(([key, item]) => `${key}=${comparableText(item, meter)}`).sort()
       .join(",");
   }
   return String(value);
