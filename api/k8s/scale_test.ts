@@ -161,3 +161,16 @@ Deno.test("a replaced or patched scale knows its fields, too", async () => {
   const bare = await ask(api, "PUT", SCALE, { metadata: { name: "d" }, spec: { replicas: 6 } });
   assertEquals([bare.code, bare.body.spec.replicas], [200, 6]);
 });
+
+Deno.test("a scale is printed with what is wanted and what there is", async () => {
+  await using api = await withDeployment();
+  const accept = { Accept: "application/json;as=Table;v=v1;g=meta.k8s.io" };
+  const table = await (await api.admin("GET", SCALE, undefined, accept)).json();
+  assertEquals(table.columnDefinitions.map(({ name }: { name: string }) => name), [
+    "Name",
+    "Desired",
+    "Available",
+    "Age",
+  ]);
+  assertEquals(table.rows[0].cells.slice(0, 3), ["d", "2", "0"]);
+});

@@ -25,7 +25,26 @@ export function tableOf(
   include: IncludeObject,
   now: number,
 ): Record<string, unknown> {
-  const columns = columnsOf(resource);
+  return table(columnsOf(resource), items.map((item) => item.parse()), metadata, include, now);
+}
+
+/** A Scale as `kubectl get --subresource=scale` prints it. @param now milliseconds since the epoch */
+export function scaleTable(
+  scale: KubernetesObject,
+  include: IncludeObject,
+  now: number,
+): Record<string, unknown> {
+  const metadata = { resourceVersion: scale.metadata.resourceVersion ?? "" };
+  return table([NAME, ...SCALE_COLUMNS], [scale], metadata, include, now);
+}
+
+function table(
+  columns: readonly Column[],
+  objects: readonly KubernetesObject[],
+  metadata: Record<string, unknown>,
+  include: IncludeObject,
+  now: number,
+): Record<string, unknown> {
   return {
     kind: "Table",
     apiVersion: "meta.k8s.io/v1",
@@ -37,13 +56,10 @@ export function tableOf(
       description: description ?? "",
       priority,
     })),
-    rows: items.map((item) => {
-      const object = item.parse();
-      return {
-        cells: columns.map((column) => column.cell(object, now)),
-        ...rowObject(object, include),
-      };
-    }),
+    rows: objects.map((object) => ({
+      cells: columns.map((column) => column.cell(object, now)),
+      ...rowObject(object, include),
+    })),
   };
 }
 
@@ -143,6 +159,12 @@ const IMAGES = (path: readonly string[]): Column =>
     1,
   );
 const TEMPLATE = ["spec", "template", "spec"] as const;
+
+const SCALE_COLUMNS: readonly Column[] = [
+  column("Desired", (scale) => text(scale, "spec", "replicas") || "0"),
+  column("Available", (scale) => text(scale, "status", "replicas") || "0"),
+  AGE,
+];
 
 const SPECIFIC: Readonly<Record<string, readonly Column[]>> = {
   "/Pod": [

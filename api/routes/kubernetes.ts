@@ -14,7 +14,7 @@ import type { K8sRequest } from "../k8s/request.ts";
 import { decodeProtobufObject } from "../k8s/protobuf.ts";
 import type { KindSchemas } from "../k8s/schema.ts";
 import { StatusError } from "../k8s/status.ts";
-import { tableOf } from "../k8s/table.ts";
+import { scaleTable, tableOf } from "../k8s/table.ts";
 import { auditedAct } from "../middleware/audit.ts";
 import { requireUser } from "../middleware/authenticate.ts";
 import { answerForm, metadataListOf, metadataOf } from "./kubernetes_accept.ts";
@@ -184,6 +184,9 @@ async function resource(
     const now = deps.clock();
     const code = outcome.kind === "list" ? 200 : outcome.code;
     return c.json(tableOf(definition, items, metadata, form.include, now), code);
+  }
+  if (form.kind === "table" && outcome.kind === "document") {
+    return c.json(scaleTable(outcome.document, form.include, deps.clock()), outcome.code);
   }
   c.header("Content-Type", "application/json");
   return c.body(encodeOutcome(outcome), outcome.code);
