@@ -1,5 +1,4 @@
 /** Custom objects against their schema, in the words of the API server. */
-import { RE2JS } from "re2js";
 import {
   duplicate,
   type FieldError,
@@ -13,14 +12,31 @@ import {
 import { equalJson, isRecord } from "../plain.ts";
 import { formatProblem } from "./formats.ts";
 import type { JsonSchema } from "./json_schema.ts";
+import { Patterns } from "./patterns.ts";
 
 /** Most problems that are looked for: the rest comes to light after these are mended. */
 const MAX_ERRORS = 100;
 
+/** A check under way. */
+interface Check {
+  readonly errors: FieldError[];
+  /** Of the whole object, also where alternatives are tried. */
+  readonly patterns: Patterns;
+}
+
 /** Everything about `value` that the schema does not allow; a type that is wrong hides the rest of it. */
 export function validateValue(value: unknown, schema: JsonSchema, path: string): FieldError[] {
+  return errorsOf(value, schema, path, new Patterns());
+}
+
+function errorsOf(
+  value: unknown,
+  schema: JsonSchema,
+  path: string,
+  patterns: Patterns,
+): FieldError[] {
   const errors: FieldError[] = [];
-  visit(value, schema, path, errors);
+  visit(value, schema, path, { errors, patterns });
   return errors;
 }
 
@@ -38,7 +54,8 @@ function fitsType(actual: string, schema: JsonSchema): boolean {
     (schema.type === "number" && actual === "integer");
 }
 
-function visit(value: unknown, schema: JsonSchema, path: string, errors: FieldError[]): void {
+function visit(value: unknown, schema: JsonSchema, path: string, check: Check): void {
+  const { errors } = check;
   if (errors.length >= MAX_ERRORS) return;
   if (value === null && schema.nullable) return;
   const actual = typeOf(value);
@@ -52,14 +69,15 @@ function visit(value: unknown, schema: JsonSchema, path: string, errors: FieldEr
   if (list !== undefined && !list.some((item) => equalJson(item, value))) {
     errors.push(notSupported(path, value, list));
   }
-  if (typeof value === "string") checkText(value, schema, path, errors);
+  if (typeof value === "string") checkText(value, schema, path, check);
   else if (typeof value === "number") checkNumber(value, schema, path, errors);
-  else if (Array.isArray(value)) checkList(value, schema, path, errors);
-  else if (isRecord(value)) checkObject(value, schema, path, errors);
-  checkCombined(value, schema, path, errors);
+  else if (Array.isArray(value)) checkList(value, schema, path, check);
+  else if (isRecord(value)) checkObject(value, schema, path, check);
+  checkCombined(value, schema, path, check);
 }
 
-function checkText(value: string, schema: JsonSchema, path: string, errors: FieldError[]): void {
+function checkText(value: string, schema: JsonSchema, path: string, check: Check): void {
+  const { errors, patterns } = check;
   const { maxLength, minLength, pattern, format } = schema;
   if (maxLength !== undefined || minLength !== undefined) {
     const length = [...value].length;
@@ -69,9 +87,12 @@ function checkText(value: string, schema: JsonSchema, path: string, errors: Fiel
       errors.push(invalidValue(path, value, text));
     }
   }
-  // RE2, as the API server has it: linear in the text, so that no pattern can stop this program.
-  if (pattern !== "" && !RE2JS.compile(pattern).matcher(value).find()) {
-    errors.push(invalidValue(path, value, `${path} in body should match '${pattern}'`));
+  const matches = pattern === "" || patterns.matches(pattern, value);
+  if (matches !== true) {
+    const text = matches === undefined
+      ? `${path} in body is too long to be matched against '${pattern}'`
+      : `${path} in body should match '${pattern}'`;
+    errors.push(invalidValue(path, value, text));
   }
   if (format !== "" && formatProblem(value, format)) {
     errors.push(
@@ -103,8 +124,9 @@ function checkList(
   value: readonly unknown[],
   schema: JsonSchema,
   path: string,
-  errors: FieldError[],
+  check: Check,
 ): void {
+  const { errors } = check;
   const { maxItems, minItems, items } = schema;
   if (maxItems !== undefined && value.length > maxItems) {
     errors.push(tooMany(path, value.length, maxItems));
@@ -113,7 +135,7 @@ function checkList(
     const text = `${path} in body should have at least ${minItems} items`;
     errors.push(invalidValue(path, value.length, text));
   }
-  if (items !== undefined) value.forEach((item, i) => visit(item, items, `${path}[${i}]`, errors));
+  if (items !== undefined) value.forEach((item, i) => visit(item, items, `${path}[${i}]`, check));
   checkUnique(value, schema, path, errors);
 }
 
@@ -150,8 +172,9 @@ function checkObject(
   value: Readonly<Record<string, unknown>>,
   schema: JsonSchema,
   path: string,
-  errors: FieldError[],
+  check: Check,
 ): void {
+  const { errors } = check;
   const child = (name: string) => path === "" ? name : `${path}.${name}`;
   const names = Object.keys(value);
   const { maxProperties, minProperties, additionalProperties } = schema;
@@ -170,9 +193,9 @@ function checkObject(
   }
   for (const name of names) {
     const property = schema.properties.get(name);
-    if (property !== undefined) visit(value[name], property, child(name), errors);
+    if (property !== undefined) visit(value[name], property, child(name), check);
     else if (typeof additionalProperties === "object") {
-      visit(value[name], additionalProperties, child(name), errors);
+      visit(value[name], additionalProperties, child(name), check);
     }
   }
 }
@@ -181,19 +204,20 @@ function checkCombined(
   value: unknown,
   schema: JsonSchema,
   path: string,
-  errors: FieldError[],
+  check: Check,
 ): void {
-  for (const inner of schema.allOf) visit(value, inner, path, errors);
+  const { errors, patterns } = check;
+  for (const inner of schema.allOf) visit(value, inner, path, check);
   const named = JSON.stringify(path);
   if (schema.anyOf.length > 0) {
-    const tried = schema.anyOf.map((inner) => validateValue(value, inner, path));
+    const tried = schema.anyOf.map((inner) => errorsOf(value, inner, path, patterns));
     if (tried.every((found) => found.length > 0)) {
       errors.push(invalidValue(path, "", `${named} must validate at least one schema (anyOf)`));
       errors.push(...fewest(tried));
     }
   }
   if (schema.oneOf.length > 0) {
-    const tried = schema.oneOf.map((inner) => validateValue(value, inner, path));
+    const tried = schema.oneOf.map((inner) => errorsOf(value, inner, path, patterns));
     const valid = tried.filter((found) => found.length === 0).length;
     if (valid !== 1) {
       const found = valid === 0 ? "Found none valid" : `Found ${valid} valid alternatives`;
@@ -202,7 +226,7 @@ function checkCombined(
       if (valid === 0) errors.push(...fewest(tried));
     }
   }
-  if (schema.not !== undefined && validateValue(value, schema.not, path).length === 0) {
+  if (schema.not !== undefined && errorsOf(value, schema.not, path, patterns).length === 0) {
     errors.push(invalidValue(path, "", `${named} must not validate the schema (not)`));
   }
 }
