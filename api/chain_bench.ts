@@ -2,6 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import { selectAead } from "../store/aead/select.ts";
 import { openSqliteLog } from "../store/logs/sqlite.ts";
+import { createCheckpointWatch } from "../sui/checkpoint_watch.ts";
 import { createChainListener, EVENTS_IN_FLIGHT, EVENTS_PER_PAGE } from "../sui/events.ts";
 import { openGrpcLedger } from "../sui/grpc_ledger.ts";
 import { type BenchSpec, registerWithDeno } from "../tests/bench/harness.ts";
@@ -105,13 +106,26 @@ function applying(inFlight: number): BenchSpec["setup"] {
   };
 }
 
+/** How often the chain is asked, milliseconds, and whether its checkpoints wake the reader. */
+interface Looks {
+  readonly pollIntervalMs: number;
+  readonly minPollIntervalMs: number;
+  readonly isSubscribed: boolean;
+}
+
+/** As fast as it goes. */
+const BUSY: Looks = { pollIntervalMs: 1, minPollIntervalMs: 1, isSubscribed: false };
+/** As the program does. */
+const SUBSCRIBED: Looks = { pollIntervalMs: 500, minPollIntervalMs: 50, isSubscribed: true };
+/** As the program does where no endpoint makes checkpoints known. */
+const POLLING: Looks = { ...SUBSCRIBED, isSubscribed: false };
+
 /**
  * From the chain's having `count` requests to the last of them being on disk here.
  *
- * @param pollIntervalMs as in the program for the lag; 1 for what can be sustained
  * @param backlog rounds that the chain is ahead: it makes the next requests while these are applied
  */
-function following(count: number, pollIntervalMs: number, backlog: number): BenchSpec["setup"] {
+function following(count: number, looks: Looks, backlog: number): BenchSpec["setup"] {
   return async () => {
     const node = await spawnFakeNode();
     const ledger = await openGrpcLedger({ endpoint: node.url });
@@ -128,10 +142,15 @@ function following(count: number, pollIntervalMs: number, backlog: number): Benc
         if (++applied === wanted.count) wanted.reached();
       },
       clock: Date.now,
-      pollIntervalMs,
-      minPollIntervalMs: 1,
+      pollIntervalMs: looks.pollIntervalMs,
+      minPollIntervalMs: looks.minPollIntervalMs,
       maxInFlight: EVENTS_IN_FLIGHT,
       pageSize: EVENTS_PER_PAGE,
+    });
+    const watch = createCheckpointWatch({
+      endpoints: looks.isSubscribed ? [ledger] : [],
+      wake: () => listener.wake(),
+      clock: Date.now,
     });
     const schedule = async () => {
       await node.control("schedule", {
@@ -147,7 +166,7 @@ function following(count: number, pollIntervalMs: number, backlog: number): Benc
     };
     for (let i = 0; i < backlog; i++) await schedule();
     const stop = new AbortController();
-    const running = listener.run(stop.signal);
+    const running = Promise.all([listener.run(stop.signal), watch.run(stop.signal)]);
     return {
       run: async () => {
         await Promise.all([
@@ -191,7 +210,7 @@ export const benches: readonly BenchSpec[] = [
     opsPerRun: 2 * EVENTS,
     maxRuns: 5,
     target: ">= 3,000/s",
-    setup: following(2 * EVENTS, 1, 1),
+    setup: following(2 * EVENTS, BUSY, 1),
   },
   {
     name:
@@ -199,13 +218,20 @@ export const benches: readonly BenchSpec[] = [
     group: GROUP,
     opsPerRun: 2 * EVENTS,
     maxRuns: 5,
-    setup: following(2 * EVENTS, 1, 0),
+    setup: following(2 * EVENTS, BUSY, 0),
   },
   {
-    name: "chain event lag: one, at the program's polling every 500 ms",
+    name: "chain event lag: one, woken by the node's checkpoints",
+    group: GROUP,
+    maxRuns: 50,
+    target: "<= 100 ms",
+    setup: following(1, SUBSCRIBED, 0),
+  },
+  {
+    name: "chain event lag: one, at the program's polling every 500 ms alone",
     group: GROUP,
     maxRuns: 20,
-    setup: following(1, 500, 0),
+    setup: following(1, POLLING, 0),
   },
 ];
 

@@ -50,6 +50,8 @@ export interface ChainListenerStatus {
   readonly cursor: string | undefined;
   readonly lastEventAt: number | undefined;
   readonly eventsApplied: number;
+  /** Endpoints that announce new checkpoints now; with 0 the chain is asked at an interval. */
+  readonly subscribed: number;
 }
 
 /** A namespace/verb/kind grant to a chain address; nothing is granted otherwise. */

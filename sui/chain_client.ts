@@ -5,6 +5,22 @@ import type { ZkLoginVerifier } from "./wallet_signature.ts";
 /** The ledger, and the node's word on signatures that only the chain can judge. */
 export interface ChainClient extends Ledger {
   readonly zkLogin: ZkLoginVerifier;
+  /**
+   * The numbers of new checkpoints, as the node makes them known. A reason to look and nothing else:
+   * they may be late, twice, missing or made up. At most one each 50 ms, whatever the node sends; ends
+   * only by an error or by the signal. Absent where the protocol has none.
+   *
+   * @throws {SubscriptionUnsupported} when this node has none
+   * @throws {LedgerUnavailable} @throws {LedgerProtocolError}
+   */
+  checkpoints?(signal: AbortSignal): AsyncIterable<bigint>;
+}
+
+/** The node answers, but does not make checkpoints known. */
+export class SubscriptionUnsupported extends Error {
+  override readonly name = "SubscriptionUnsupported";
+  readonly code = "subscription_unsupported";
+  readonly hint = "nothing is lost: new events are found by asking for them";
 }
 
 export interface ChainClientOptions {
@@ -21,6 +37,9 @@ export interface ChainClientOptions {
   /** Default: the platform's. */
   readonly fetch?: typeof fetch;
 }
+
+/** Least time between two checkpoints that are handed on, milliseconds. */
+export const CHECKPOINT_INTERVAL_MS = 50;
 
 /** Per object, so that one answer that cannot be does not take the others of its batch with it. */
 export type ObjectAnswer =

@@ -48,6 +48,14 @@ export function decodeStatus(info: GrpcTypes.GetServiceInfoResponse): LedgerStat
   };
 }
 
+/** Field paths asked for with every checkpoint that is made known. */
+export const CHECKPOINT_READ_MASK: readonly string[] = ["sequence_number"];
+
+/** @throws {LedgerProtocolError} naming the field */
+export function decodeAnnouncement(message: GrpcTypes.SubscribeCheckpointsResponse): bigint {
+  return required("SubscribeCheckpoints.cursor", message.cursor);
+}
+
 /**
  * @param id what was asked for; an answer for another object is refused
  * @throws {LedgerProtocolError} naming the field

@@ -16,6 +16,7 @@ import { decodeCursor, type StoredPosition } from "./cursor.ts";
 import { type FieldName, readDynamicField } from "./dynamic_field.ts";
 import { createFieldIds, type FieldIdOf } from "./dynamic_field_id.ts";
 import { eventPage, type ModuleFilter, moduleFilter, type StartPosition } from "./event_page.ts";
+import { announcedFetch, subscribeCheckpoints } from "./grpc_checkpoints.ts";
 import { decodeObject, decodeStatus, EVENT_READ_MASK, OBJECT_READ_MASK } from "./grpc_decode.ts";
 import { guardedFetch, observationOf, type ResponseHeaders } from "./grpc_transport.ts";
 import {
@@ -63,14 +64,12 @@ export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<ChainC
     import("@mysten/sui/grpc"),
     import("@mysten/sui/bcs"),
   ]);
-  const client = new SuiGrpcClient({
-    network: "custom",
-    baseUrl: endpoint.href.replace(/\/$/, ""),
-    format: "binary",
-    fetch: guardedFetch(send, maxAnswerBytes),
-  });
+  const baseUrl = endpoint.href.replace(/\/$/, "");
+  const clientWith = (fetch: typeof globalThis.fetch) =>
+    new SuiGrpcClient({ network: "custom", baseUrl, format: "binary", fetch });
   return new GrpcLedger({
-    client,
+    client: clientWith(guardedFetch(send, maxAnswerBytes)),
+    announcing: clientWith(announcedFetch(send)),
     endpoint: endpoint.host,
     chainId,
     timeoutMs,
@@ -83,6 +82,8 @@ export async function openGrpcLedger(options: GrpcLedgerOptions): Promise<ChainC
 
 interface Parts {
   readonly client: SuiGrpcClient;
+  /** For the one answer that does not end. */
+  readonly announcing: SuiGrpcClient;
   readonly endpoint: string;
   readonly chainId: string | undefined;
   readonly timeoutMs: number;
@@ -284,6 +285,11 @@ class GrpcLedger implements ChainClient {
         queryEnd: this.#parts.queryEnd,
       });
     });
+  }
+
+  checkpoints(signal: AbortSignal): AsyncIterable<bigint> {
+    const observe = (headers: ResponseHeaders) => void this.#observe(headers);
+    return subscribeCheckpoints({ ...this.#parts, closing: this.#closing.signal, observe }, signal);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -16,8 +16,18 @@ const CONTENT_TYPES = new Set([
   "application/grpc-web+proto",
 ]);
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
 /** @param maxBytes largest body taken, in bytes */
 export function guardedFetch(fetchImplementation: typeof fetch, maxBytes: number): typeof fetch {
+  return checkedFetch(fetchImplementation, () => wholeFrames(maxBytes));
+}
+
+/** @param through makes what every body goes through; its signal is the request's */
+export function checkedFetch(
+  fetchImplementation: typeof fetch,
+  through: (signal: AbortSignal | undefined) => TransformStream<Bytes, Bytes>,
+): typeof fetch {
   return async (input, init) => {
     const response = await fetchImplementation(input, {
       ...init,
@@ -36,9 +46,8 @@ export function guardedFetch(fetchImplementation: typeof fetch, maxBytes: number
     }
     // Deno 2.9.6 ends the body of a fetch that is aborted only while its Response is not yet collected,
     // and nobody keeps this one: without the signal here a node that stalls would never be given up.
-    const signal = init?.signal;
-    const body = response.body?.pipeThrough(wholeFrames(maxBytes), signal ? { signal } : {}) ??
-      null;
+    const signal = init?.signal ?? undefined;
+    const body = response.body?.pipeThrough(through(signal), signal ? { signal } : {}) ?? null;
     const headers = new Headers(response.headers);
     headers.set("content-type", contentType);
     return new Response(body, { status: 200, headers });
@@ -50,11 +59,9 @@ export function guardedFetch(fetchImplementation: typeof fetch, maxBytes: number
  * client joins what it has with every piece of a frame, so that a large one in small pieces would
  * cost it the square of its length.
  */
-function wholeFrames(
-  maxBytes: number,
-): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+function wholeFrames(maxBytes: number): TransformStream<Bytes, Bytes> {
   let seen = 0;
-  let parts: Uint8Array<ArrayBuffer>[] = [];
+  let parts: Bytes[] = [];
   let held = 0;
   /** Bytes that must be held before there is a whole frame, or its header. */
   let wanted = HEADER_BYTES;
@@ -95,9 +102,11 @@ function wholeFrames(
   });
 }
 
-const HEADER_BYTES = 5;
+/** Of a gRPC-web frame: flag, u32 big-endian length. */
+export const HEADER_BYTES = 5;
 
-function joined(parts: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
+/** All parts in one. @param length of all of them, bytes */
+export function joined(parts: readonly Uint8Array[], length: number): Bytes {
   const whole = new Uint8Array(length);
   let offset = 0;
   for (const part of parts) {

@@ -112,6 +112,11 @@ export function registerStateMetrics(metrics: Metrics, deps: ApiDeps): void {
     "1 while the chain's events are followed.",
     () => deps.chain.status().state === "following" ? 1 : 0,
   );
+  metrics.gauge(
+    "nautilus_chain_subscribed",
+    "Endpoints that announce new checkpoints; 0: the chain is asked every half second.",
+    () => deps.chain.status().subscribed,
+  );
   metrics.observedCounter(
     "nautilus_chain_events_applied_total",
     "Chain events applied.",

@@ -74,6 +74,7 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
     reader: (executor, replay) =>
       createChainReader({
         ledger,
+        endpoints: ledgers,
         packageId: contractAddress,
         chainId: sealed.suiChainId ?? undefined,
         maxChainAgeMs,

@@ -3,6 +3,8 @@ import type { Logger } from "@logtape/logtape";
 import type { ChainExecutor } from "../../api/chain_executor.ts";
 import type { ReplayGate } from "../../api/chain_replay.ts";
 import type { ChainListenerView } from "../../api/deps.ts";
+import type { ChainClient } from "../../sui/chain_client.ts";
+import { createCheckpointWatch } from "../../sui/checkpoint_watch.ts";
 import {
   type ChainDelivery,
   createChainListener,
@@ -15,6 +17,8 @@ import type { SealTokenValidator } from "../../sui/seal_token.ts";
 const FORGET_INTERVAL_MS = 60_000;
 /** Whoever is slashed is out within a second, without anybody's hint. */
 const POLL_INTERVAL_MS = 500;
+/** However often somebody asks for a look: nodes that announce checkpoints, or strangers. */
+const MIN_POLL_INTERVAL_MS = 50;
 
 export interface ChainReader {
   readonly view: ChainListenerView;
@@ -26,6 +30,8 @@ export interface ChainReader {
 
 export interface ChainReaderOptions {
   readonly ledger: Ledger;
+  /** Which may announce checkpoints: a reason to look before the interval is over. */
+  readonly endpoints: readonly Pick<ChainClient, "checkpoints">[];
   /** 0x + 64 hex: the contract whose events count. */
   readonly packageId: string;
   /** Base58; undefined: the chain of the first answer is believed. */
@@ -54,6 +60,7 @@ export function createChainReader(options: ChainReaderOptions): ChainReader {
     maxInFlight: EVENTS_IN_FLIGHT,
     pageSize: EVENTS_PER_PAGE,
     pollIntervalMs: POLL_INTERVAL_MS,
+    minPollIntervalMs: MIN_POLL_INTERVAL_MS,
     log: {
       state: ({ state, detail }) => log.info(`chain reader ${state}`, { detail }),
       passedOver: ({ dedupeKey, event }) =>
@@ -62,8 +69,31 @@ export function createChainReader(options: ChainReaderOptions): ChainReader {
         log.warn("chain reader: a failure, tried again", { retry_in_ms: retryInMs, error }),
     },
   });
+  const watch = createCheckpointWatch({
+    endpoints: options.endpoints,
+    wake: () => listener.wake(),
+    clock: Date.now,
+    log: {
+      stands: (standing, endpoints) =>
+        log.info(`new checkpoints are announced by ${standing} of ${endpoints} endpoints`),
+      broken: (error, retryInMs) =>
+        log.warn("new checkpoints are not announced, the chain is asked every {every_ms} ms", {
+          every_ms: POLL_INTERVAL_MS,
+          retry_in_ms: retryInMs,
+          error,
+        }),
+      unsupported: ({ message }) =>
+        log.info("an endpoint announces no checkpoints, it is asked every {every_ms} ms", {
+          every_ms: POLL_INTERVAL_MS,
+          detail: message,
+        }),
+    },
+  });
   return {
-    view: listener,
+    view: {
+      status: () => ({ ...listener.status(), subscribed: watch.standing() }),
+      wake: () => listener.wake(),
+    },
     chainId: () => {
       const { state, chainId } = listener.status();
       return state === "stopped" ? undefined : chainId;
@@ -71,6 +101,7 @@ export function createChainReader(options: ChainReaderOptions): ChainReader {
     start() {
       const stop = new AbortController();
       const running = listener.run(stop.signal);
+      const watching = watch.run(stop.signal);
       const forgetting = setInterval(() => {
         executor.forget().catch((error: unknown) =>
           log.error("old results of chain events could not be forgotten: {error}", { error })
@@ -79,7 +110,7 @@ export function createChainReader(options: ChainReaderOptions): ChainReader {
       return async () => {
         clearInterval(forgetting);
         stop.abort();
-        await running;
+        await Promise.all([running, watching]);
       };
     },
   };
@@ -95,6 +126,7 @@ export function noChainReader(why: string): ChainReader {
         cursor: undefined,
         lastEventAt: undefined,
         eventsApplied: 0,
+        subscribed: 0,
       }),
       wake: () => {},
     },

@@ -146,6 +146,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
       cursor: undefined,
       lastEventAt: undefined,
       eventsApplied: 0,
+      subscribed: 1,
     } satisfies ChainListenerStatus as ChainListenerStatus,
   };
   const audit = await openAuditLog(store, await store.secret("audit"), clock);

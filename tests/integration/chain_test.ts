@@ -317,3 +317,28 @@ Deno.test("serve writes results back on chain once its signer has a MasterCap an
   });
   assertEquals((await health(master))["result_write_back"], "on");
 });
+
+Deno.test("serve is woken by the checkpoints of the node that announces them, and goes on without", async () => {
+  await using chain = await spawnFakeNode();
+  await using place = await makePlace();
+  const endpoints = `${chain.url},graphql+${chain.url}/graphql`;
+  await using master = await startMaster(place, [], settings(chain, endpoints));
+  const metric = async (name: string) => {
+    const metrics = await (await fetch(`${master.url}/metrics`)).text();
+    return new RegExp(`^${name} (\\d+)$`, "m").exec(metrics)?.[1];
+  };
+  await until("1", () => metric("nautilus_chain_subscribed"));
+  await chain.control("fault", { kind: "end_stream", method: "SubscribeCheckpoints" });
+  await until("0", () => metric("nautilus_chain_subscribed"));
+  const before = Number(await metric("nautilus_chain_events_applied_total"));
+  await newToken(chain);
+  await until("true", async () => {
+    const applied = Number(await metric("nautilus_chain_events_applied_total"));
+    return String(applied > before);
+  });
+  assertEquals((await health(master))["sui_events"], "connected");
+  const cleared = await fetch(`${chain.url}/control/fault`, { method: "DELETE" });
+  assertEquals(await cleared.json(), { faults: [] });
+  await until("1", () => metric("nautilus_chain_subscribed"));
+  assertEquals((await master.end("SIGTERM")).code, 0);
+});

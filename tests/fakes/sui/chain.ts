@@ -97,6 +97,7 @@ export class FakeChain {
   readonly #latest = new Map<string, FakeObject | undefined>();
   readonly #checkpoints: FakeCheckpoint[] = [];
   readonly #events: FakeEvent[] = [];
+  readonly #watchers = new Set<(checkpoint: FakeCheckpoint) => void>();
   #pending: Pending[] = [];
   #lowest = 0n;
   #ids = 0n;
@@ -204,6 +205,12 @@ export class FakeChain {
     return this.tip;
   }
 
+  /** Calls back with every new checkpoint, until the function it returns is called. */
+  onCheckpoint(watcher: (checkpoint: FakeCheckpoint) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
   /** The object as it was at the end of `checkpoint`. */
   objectAt(id: string, checkpoint: bigint): FakeObject | undefined {
     const versions = this.#objects.get(id);
@@ -256,11 +263,13 @@ export class FakeChain {
       this.#transactions++;
       index++;
     }
-    this.#checkpoints.push({
+    const checkpoint = {
       sequence,
       timestampMs: this.#clock(),
       totalTransactions: this.#transactions,
-    });
+    };
+    this.#checkpoints.push(checkpoint);
+    for (const watcher of [...this.#watchers]) watcher(checkpoint);
   }
 }
 

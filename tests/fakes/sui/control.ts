@@ -121,6 +121,13 @@ const FaultBody = v.variant("kind", [
   v.strictObject({ kind: v.literal("replay_events"), ...scope }),
   v.strictObject({ kind: v.literal("no_query_end"), ...scope }),
   v.strictObject({ kind: v.literal("lost_answer"), ...scope }),
+  v.strictObject({ kind: v.literal("end_stream"), ...scope }),
+  v.strictObject({ kind: v.literal("flood_checkpoints"), ...scope }),
+  v.strictObject({
+    kind: v.literal("lie_checkpoint"),
+    sequence: v.pipe(text, v.regex(/^[0-9]{1,20}$/)),
+    ...scope,
+  }),
   v.strictObject({ kind: v.literal("other_chain"), chainId: text, ...scope }),
 ]);
 

@@ -56,6 +56,12 @@ export type FaultKind =
   | { readonly kind: "no_query_end" }
   /** Does what it was asked to, and then does not say so. */
   | { readonly kind: "lost_answer" }
+  /** Ends the stream of checkpoints where the next was due, status OK. */
+  | { readonly kind: "end_stream" }
+  /** Makes one checkpoint known without end. */
+  | { readonly kind: "flood_checkpoints" }
+  /** Makes this checkpoint known whenever there is one. */
+  | { readonly kind: "lie_checkpoint"; readonly sequence: string }
   /** Claims to be on another chain. */
   | { readonly kind: "other_chain"; readonly chainId: string };
 
@@ -72,10 +78,14 @@ export class Faults {
     this.#active = [];
   }
 
-  /** The faults that hit this call, each counted once. */
+  /**
+   * The faults that hit this call, each counted once. A subscription, which is there all the time, uses
+   * nothing up that was not meant for it.
+   */
   take(method: string): readonly Fault[] {
     const hit = this.#active.filter(({ fault }) =>
-      fault.method === undefined || fault.method === method
+      fault.method === method || (fault.method === undefined &&
+        (fault.times === undefined || method !== "SubscribeCheckpoints"))
     );
     for (const entry of hit) entry.left--;
     this.#active = this.#active.filter(({ left }) => left > 0);

@@ -14,9 +14,10 @@ import { Faults, find } from "./faults.ts";
 import type { Fault } from "./faults.ts";
 import { FakeGraphql } from "./graphql.ts";
 import { answer, GrpcStatus, infoHeaders, type NodeOptions } from "./node.ts";
+import { SUBSCRIBE, subscribe } from "./subscription.ts";
 
 const SERVICES =
-  /^\/sui\.rpc\.v2\.(LedgerService|SignatureVerificationService|StateService|TransactionExecutionService)\/(\w+)$/;
+  /^\/sui\.rpc\.v2\.(LedgerService|SignatureVerificationService|StateService|SubscriptionService|TransactionExecutionService)\/(\w+)$/;
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024;
 
 export interface FakeNodeOptions extends NodeOptions {
@@ -111,6 +112,12 @@ async function rpc(context: RpcContext): Promise<void> {
     if (!SERVICES.test(path)) throw new GrpcStatus(12, `no service at ${path}`);
     const forced = find(hit, "grpc_status");
     if (forced !== undefined) throw new GrpcStatus(forced.code, forced.message ?? "as told");
+    if (method === SUBSCRIBE) {
+      const { chain } = gateway;
+      if (text) throw new GrpcStatus(12, "this stand-in subscribes in binary only");
+      subscribe(unframe(body, text), { chain, faults, hit, response, frame: framed });
+      return;
+    }
     frames = method === "ExecuteTransaction"
       ? [await executor.execute(unframe(body, text))]
       : answer(gateway.chain, method, unframe(body, text), hit, options);
