@@ -15,7 +15,7 @@ export function adminSignerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
 }
 
 /** MIST are decimal text: they may be more than a JSON number holds. */
-export function signerJson(status: WriteBackStatus) {
+function signerJson(status: WriteBackStatus) {
   return {
     address: status.address ?? null,
     state: status.state,
