@@ -15,6 +15,7 @@ import { networkReason } from "./cli/client/unreachable.ts";
 import { fileReason } from "./cli/files/reason.ts";
 import { ConfigError, nearest } from "./config.ts";
 import { programForm } from "./cli/program_form.ts";
+import { holdMessages } from "./thread_inbox.ts";
 import { VERSION } from "./version.ts";
 
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -150,7 +151,9 @@ async function beginMeasuring(
 
 if (import.meta.main) {
   if ("DedicatedWorkerGlobalScope" in globalThis) {
+    const release = holdMessages(globalThis);
     await (await import("./threads.ts")).runThread(self.name);
+    release();
   } else {
     const env = Deno.env.toObject();
     Deno.exit(

@@ -10,6 +10,7 @@ const BUILT = new URL("dist/test/nautilus", ROOT);
 /** What goes into the built file. */
 const SOURCES = [
   "main.ts",
+  "thread_inbox.ts",
   "threads.ts",
   "thread_main.ts",
   "config.ts",
