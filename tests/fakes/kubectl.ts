@@ -14,8 +14,8 @@ export interface Kubectl extends AsyncDisposable {
   command(args: readonly string[], stdin?: "piped" | "null"): Deno.Command;
 }
 
-/** Before it, explain and validation of kubectl read OpenAPI v2, which is not served. */
-const LEAST_MINOR = 27;
+/** Before it, kubectl asks for OpenAPI v2 (`GET /openapi/v2`), which is not served, and goes no further. */
+const LEAST_MINOR = 29;
 
 /** Whether there is a kubectl that is new enough; says so on standard error where there is none. */
 export async function hasKubectl(): Promise<boolean> {
@@ -31,11 +31,19 @@ export async function hasKubectl(): Promise<boolean> {
     text = new TextDecoder().decode(stdout);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    return skip("no kubectl on PATH (Debian: apt-get install kubernetes-client)");
+    return skip("no kubectl on PATH (Debian 13: apt-get install kubernetes-client)");
   }
-  const minor = /v1\.(\d+)\./.exec(text)?.[1];
-  return minor === undefined || Number(minor) >= LEAST_MINOR ||
-    skip(`kubectl 1.${minor} is older than 1.${LEAST_MINOR}`);
+  const why = tooOld(text);
+  return why === undefined || skip(why);
+}
+
+/** Why a kubectl of this `kubectl version --client` cannot be used; undefined where it can. */
+export function tooOld(version: string): string | undefined {
+  const minor = /\bv1\.(\d+)\./.exec(version)?.[1];
+  if (minor === undefined) return "kubectl does not say a version 1.x";
+  return Number(minor) >= LEAST_MINOR
+    ? undefined
+    : `kubectl 1.${minor} is older than 1.${LEAST_MINOR}, and asks for OpenAPI v2 (Debian 13 has 1.32)`;
 }
 
 /** A listener for `api`, and kubectl as its admin. @param env further variables of kubectl. */

@@ -27,7 +27,7 @@ async function findPrograms(): Promise<Programs | string> {
       return `${path} is not there; make test-kube builds it`;
     }
   }
-  return await hasKubectl() ? programs : "no kubectl";
+  return await hasKubectl() ? programs : "no kubectl, or one that is too old";
 }
 
 const found = await findPrograms();
