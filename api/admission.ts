@@ -1,6 +1,6 @@
 /** A Seal token's way in: what the validator answers, as the answer that a worker gets. */
 import { nodeKeyHash } from "../sui/admission_message.ts";
-import { LedgerProtocolError, LedgerUnavailable } from "../sui/ledger.ts";
+import { LedgerProtocolError, LedgerUnavailable, RegistryUnusable } from "../sui/ledger.ts";
 import type {
   SealTokenClaims,
   TokenDecision,
@@ -102,6 +102,18 @@ export async function askChain<T>(ask: () => Promise<T>): Promise<T> {
         "chain_unreachable",
         "the chain cannot be asked about this token now; nothing was decided",
         { retryAfterSeconds: 5, cause },
+      );
+    }
+    if (cause instanceof RegistryUnusable) {
+      throw new ApiProblem(
+        502,
+        "chain_protocol",
+        `nobody can be admitted, the registry of workers cannot be used: ${cause.message}`,
+        {
+          retryAfterSeconds: 30,
+          cause,
+          ...(cause.hint === undefined ? {} : { hint: cause.hint }),
+        },
       );
     }
     if (cause instanceof LedgerProtocolError) {

@@ -129,6 +129,8 @@ export interface ApiDeps {
   readonly rollbackProtection: () => RollbackProtection;
   /** Whether a token validator is there; `/health` says so, registration answers 503 otherwise. */
   readonly admission: "configured" | "not_configured";
+  /** Why the registry of workers cannot be used, as last read; undefined: it can, or nobody knows. */
+  readonly registryProblem: () => string | undefined;
   /** Undefined where the operator configured no policies: `POST /api/v1/verify` answers 503. */
   readonly verifier: VerifyServiceDeps | undefined;
   readonly workers: Workers;

@@ -136,6 +136,9 @@ export class LedgerProtocolError extends Error {
   }
 }
 
+/** The registry of workers that is configured is none, or not this cluster's: nobody can be admitted. */
+export class RegistryUnusable extends LedgerProtocolError {}
+
 /** The node no longer holds the events that follow the cursor; another node may. */
 export class LedgerHistoryPruned extends Error {
   override readonly name = "LedgerHistoryPruned";

@@ -73,6 +73,13 @@ export interface SealTokenValidator extends TokenValidator {
   invalidate(tokenId: string, atCheckpoint?: bigint): void;
   /** As `invalidate`, of every token of a node. */
   invalidateNode(nodeId: string, atCheckpoint?: bigint): void;
+  /**
+   * Reads the registry now, whatever is remembered of it.
+   *
+   * @throws {RegistryUnusable} where it is none, another contract's or another cluster's
+   * @throws {LedgerUnavailable} @throws {LedgerProtocolError}
+   */
+  checkRegistry(signal: AbortSignal): Promise<void>;
   stats(): SealTokenValidatorStats;
 }
 
@@ -190,6 +197,10 @@ class ChainValidator implements SealTokenValidator {
     // Whose tokens the questions on their way are is not known yet.
     for (const flight of this.#flights.values()) flight.stale = true;
     this.#flights.clear();
+  }
+
+  checkRegistry(signal: AbortSignal): Promise<void> {
+    return this.#reader.checkRegistry(signal);
   }
 
   stats(): SealTokenValidatorStats {

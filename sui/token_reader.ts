@@ -19,6 +19,7 @@ import {
   type LedgerObject,
   LedgerProtocolError,
   LedgerUnavailable,
+  RegistryUnusable,
 } from "./ledger.ts";
 import type { TokenDecision, TokenRefusalCode } from "./seal_token_types.ts";
 
@@ -165,16 +166,26 @@ export class TokenReader {
     });
   }
 
+  /**
+   * The registry as the chain has it now.
+   *
+   * @throws {RegistryUnusable} where it is none, another contract's or another cluster's
+   * @throws {LedgerUnavailable} @throws {LedgerProtocolError}
+   */
+  async checkRegistry(signal: AbortSignal): Promise<void> {
+    await this.#readRegistry(signal);
+  }
+
   async #readRegistry(signal: AbortSignal): Promise<Registry> {
     const { ledger, registryId, clusterId, packageId } = this.#options;
     const object = await ledger.getObject(registryId, signal);
     const hint = "check CONTRACT_ADDRESS and NAUTILUS_SUI_REGISTRY against the network";
     if (object === undefined) {
-      throw new LedgerProtocolError(`registry ${registryId}: no such object on chain`, { hint });
+      throw new RegistryUnusable(`registry ${registryId}: no such object on chain`, { hint });
     }
     const expected = gatewayType(packageId, "WorkerRegistry");
     if (object.type !== expected || object.owner.kind !== "shared") {
-      throw new LedgerProtocolError(
+      throw new RegistryUnusable(
         `registry ${registryId}: ${object.owner.kind} ${object.type}, expected shared ${expected}`,
         { hint },
       );
@@ -183,13 +194,13 @@ export class TokenReader {
     try {
       registry = decodeStrict(WorkerRegistry, object.contents);
     } catch (cause) {
-      throw new LedgerProtocolError(`registry ${registryId}: malformed`, { cause });
+      throw new RegistryUnusable(`registry ${registryId}: malformed`, { cause, hint });
     }
     if (registry.id !== registryId || registry.cluster_id.length !== 16) {
-      throw new LedgerProtocolError(`registry ${registryId}: its contents cannot be`);
+      throw new RegistryUnusable(`registry ${registryId}: its contents cannot be`, { hint });
     }
     if (clusterId !== undefined && !equal(clusterId, registry.cluster_id)) {
-      throw new LedgerProtocolError(
+      throw new RegistryUnusable(
         `registry ${registryId}: cluster ${registry.cluster_id.toHex()}, expected ${
           Uint8Array.from(clusterId).toHex()
         }`,

@@ -51,6 +51,8 @@ export function healthDocument(deps: ApiDeps): HealthDocument {
   if (chain.state === "unreachable" || chain.state === "blocked") {
     problems.push(`the chain's events are not followed: ${chain.state}`);
   }
+  const registry = deps.registryProblem();
+  if (registry !== undefined) problems.push(`nobody can be admitted: ${registry}`);
   if (writeBack.state === "failing" || writeBack.state === "held") {
     problems.push(`results of chain requests are not written back: ${writeBack.detail}`);
   }

@@ -25,7 +25,7 @@ const SIMULATION_LIMITS = {
 
 export function createMasterApp(parts: {
   readonly node: Pick<OpenNode, "store" | "tee" | "sealed" | "attestor">;
-  readonly chain: Pick<Chain, "trust" | "validator">;
+  readonly chain: Pick<Chain, "trust" | "validator" | "registry">;
   readonly requests: ChainRequests;
   readonly workers: Workers;
   readonly admissions: Admissions | undefined;
@@ -53,6 +53,7 @@ export function createMasterApp(parts: {
     chainTrust: chain.trust,
     rollbackProtection: () => rollbackProtection(store),
     admission: chain.validator === undefined ? "not_configured" : "configured",
+    registryProblem: () => chain.registry.problem(),
     verifier: parts.verifier,
     workers: parts.workers,
     admissions: parts.admissions,

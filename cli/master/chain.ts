@@ -3,6 +3,7 @@ import type { Logger } from "@logtape/logtape";
 import type { ChainExecutor } from "../../api/chain_executor.ts";
 import type { ReplayGate } from "../../api/chain_replay.ts";
 import type { ChainTrust } from "../../api/deps.ts";
+import { sleep } from "../../sui/abort.ts";
 import type { Ledger } from "../../sui/ledger.ts";
 import { openEndpoints } from "../../sui/open_endpoint.ts";
 import { createQuorumLedger } from "../../sui/quorum_ledger.ts";
@@ -11,11 +12,14 @@ import { createQuorumZkLogin } from "../../sui/quorum_zk_login.ts";
 import type { ZkLoginVerifier } from "../../sui/wallet_signature.ts";
 import type { SealedConfig } from "../node/sealed_config.ts";
 import { type ChainReader, createChainReader, noChainReader } from "./chain_reader.ts";
+import { createRegistryWatch, NO_REGISTRY_WATCH, type RegistryWatch } from "./registry_watch.ts";
 
 export interface Chain extends AsyncDisposable {
   /** One sentence for people. */
   readonly state: string;
   readonly validator: SealTokenValidator | undefined;
+  /** Whether the registry that admits workers is one; reads nothing before it is started. */
+  readonly registry: RegistryWatch;
   /** Undefined where zkLogin wallets are not accepted. */
   readonly zkLogin: ZkLoginVerifier | undefined;
   readonly trust: ChainTrust;
@@ -70,6 +74,11 @@ export async function openChain(sealed: SealedConfig, log: Logger): Promise<Chai
       ? `events from ${from}; nobody is admitted, NAUTILUS_SUI_REGISTRY is not set`
       : `events and admission from ${from}`,
     validator,
+    registry: validator === undefined ? NO_REGISTRY_WATCH : createRegistryWatch({
+      check: (signal) => validator.checkRegistry(signal),
+      sleep,
+      log,
+    }),
     trust: others.length === 0 ? "single" : "quorum",
     reader: (executor, replay) =>
       createChainReader({
@@ -91,6 +100,7 @@ function withoutChain(why: string): Chain {
   return {
     state: `no chain: ${why}`,
     validator: undefined,
+    registry: NO_REGISTRY_WATCH,
     ledger: undefined,
     zkLogin: undefined,
     trust: "none",

@@ -119,6 +119,7 @@ export async function runMaster(options: MasterOptions): Promise<void> {
   });
   await using work = new AsyncDisposableStack();
   work.defer(requests.start());
+  work.defer(chain.registry.start());
   work.defer(startHousekeeping({
     store,
     workers,

@@ -183,6 +183,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     chainTrust: "single",
     rollbackProtection: () => ({ level: "none", anchoredSequence: undefined }),
     admission: options.withoutValidator === true ? "not_configured" : "configured",
+    registryProblem: () => undefined,
     verifier: undefined,
     workers,
     admissions: undefined,
