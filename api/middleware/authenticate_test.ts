@@ -14,7 +14,8 @@ Deno.test("who asks to impersonate is refused, in front of a kube-apiserver and 
   };
   for (const deps of [{}, { upstream }]) {
     await using api = await testApi({ deps });
-    for (const name of ["Impersonate-User", "Impersonate-Group", "Impersonate-Uid"]) {
+    const names = ["User", "Group", "Uid", "Extra-scopes", "Extra-acme.com%2Fproject"];
+    for (const name of names.map((name) => `Impersonate-${name}`)) {
       const response = await api.admin("DELETE", PODS, undefined, { [name]: "system:masters" });
       assertEquals(response.status, 403);
       assertObjectMatch(await response.json(), { kind: "Status", reason: "Forbidden" });
