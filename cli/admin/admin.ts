@@ -14,6 +14,7 @@ import { TRUST_HELP } from "../client/trust.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "../command.ts";
 import { writeNewFile } from "../files/written.ts";
 import { type Flags, parseFlags, required } from "../flags.ts";
+import { programCommand } from "../program_form.ts";
 
 const USAGE = [
   "Usage: nautilus admin keygen --out FILE",
@@ -116,8 +117,9 @@ async function kubeconfig(io: CommandIo): Promise<ExitCode> {
     ? []
     : ["--spki", new Uint8Array(await crypto.subtle.digest("SHA-256", peerSpki)).toHex()];
   const key = await Deno.realPath(required(strings, "key"));
-  const args = ["admin", "token", "--master", master.origin, "--key", key, ...pin];
-  io.stdout(execKubeconfig({ server: master.origin, certificateAuthority, args }));
+  const { command, args: before } = programCommand();
+  const args = [...before, "admin", "token", "--master", master.origin, "--key", key, ...pin];
+  io.stdout(execKubeconfig({ server: master.origin, certificateAuthority, command, args }));
   return EXIT.done;
 }
 

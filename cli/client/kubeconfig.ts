@@ -5,6 +5,11 @@ import { fileReason } from "../files/reason.ts";
 
 const MAX_KUBECONFIG_BYTES = 1 << 20;
 
+/** What kubectl says where the program is no longer at its place. */
+const INSTALL_HINT = "The token comes from the nautilus program, which is not where it was when " +
+  "this kubeconfig was written. Put it back there, correct `command`, or write the kubeconfig " +
+  "anew: nautilus admin kubeconfig";
+
 export interface KubeconfigMaster {
   readonly server: string;
   readonly token: string;
@@ -52,15 +57,19 @@ export function adminKubeconfig(options: KubeconfigOptions & { readonly token: s
   return kubeconfig(options, [`    token: ${options.token}`]);
 }
 
-/** The same, holding no secret: kubectl runs `nautilus` with these arguments for a token. */
+/**
+ * The same, holding no secret: kubectl runs this program with these arguments for a token.
+ * @param options `command`: the program by its absolute path, as it need not be on PATH
+ */
 export function execKubeconfig(
-  options: KubeconfigOptions & { readonly args: readonly string[] },
+  options: KubeconfigOptions & { readonly command: string; readonly args: readonly string[] },
 ): string {
   return kubeconfig(options, [
     "    exec:",
     "      apiVersion: client.authentication.k8s.io/v1",
-    "      command: nautilus",
+    `      command: ${JSON.stringify(options.command)}`,
     "      interactiveMode: Never",
+    `      installHint: ${JSON.stringify(INSTALL_HINT)}`,
     "      args:",
     ...options.args.map((argument) => `      - ${JSON.stringify(argument)}`),
   ]);

@@ -1,6 +1,6 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { parse } from "yaml";
-import { adminKubeconfig } from "./kubeconfig.ts";
+import { adminKubeconfig, execKubeconfig } from "./kubeconfig.ts";
 
 Deno.test("adminKubeconfig() is block YAML with an unquoted token", () => {
   const text = adminKubeconfig({
@@ -14,4 +14,20 @@ Deno.test("adminKubeconfig() is block YAML with an unquoted token", () => {
     server: "https://127.0.0.1:6443",
     "certificate-authority-data": btoa("PEM"),
   });
+});
+
+Deno.test("execKubeconfig() names the program by its path, and says what to do where it is gone", () => {
+  const command = '/opt/my programs/nautilus "a"';
+  const args = ["admin", "token", "--key", "/home/me/a key.pem"];
+  const text = execKubeconfig({
+    server: "https://127.0.0.1:6443",
+    certificateAuthority: undefined,
+    command,
+    args,
+  });
+  const config: { users: { user: { exec: Record<string, unknown> } }[] } = parse(text);
+  const exec = config.users[0]?.user.exec ?? {};
+  assertEquals(exec["command"], command);
+  assertEquals(exec["args"], args);
+  assertStringIncludes(String(exec["installHint"]), "nautilus admin kubeconfig");
 });
