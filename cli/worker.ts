@@ -174,7 +174,7 @@ async function run(
     heartbeatMs,
     log: logging.log,
     stop: stopping.signal,
-    hook: createHook(strings["on-assign"], logging.log),
+    hook: createHook({ command: strings["on-assign"], log: logging.log, env: io.env }),
     join: async () =>
       new WorkerSession(await joinOnce(options, file), options.nodeId, file.nodeKey, Date.now),
     figures: createFigures(),

@@ -103,6 +103,7 @@ async function stay(
     while (!until.aborted) {
       try {
         for await (const change of session.pods(pods, until)) {
+          if (until.aborted) return;
           if (change.type === "DELETED") pods.delete(change.uid);
           else pods.add(change.uid);
           await options.hook(nodeId, change, until);

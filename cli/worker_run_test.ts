@@ -44,3 +44,37 @@ Deno.test("runWorker() beats again soon after a heartbeat that failed, and leave
   assertEquals(code, EXIT.done);
   assertEquals(told, ["beat", "beat", "leave", "disposed"]);
 });
+
+Deno.test("runWorker() runs no program for what is left of a list once it is told to stop, and leaves", async () => {
+  const stop = new AbortController();
+  const told: string[] = [];
+  const session: Session = {
+    beat: () => Promise.resolve(false),
+    leave() {
+      told.push("leave");
+      return Promise.resolve();
+    },
+    async *pods() {
+      for (const uid of ["a", "b", "c"]) {
+        yield await Promise.resolve({ type: "ADDED", object: {}, uid } as const);
+      }
+    },
+    [Symbol.dispose]: () => void told.push("disposed"),
+  };
+  const code = await runWorker({
+    nodeId: "n",
+    heartbeatMs: HOUR_MS,
+    log: getLogger(["test"]),
+    stop: stop.signal,
+    hook(_nodeId, { uid }) {
+      told.push(uid);
+      stop.abort();
+      return Promise.resolve();
+    },
+    join: () => Promise.resolve(session),
+    figures: () => Promise.resolve({ ...FIGURES, capacity: undefined }),
+    random: () => 0,
+  });
+  assertEquals(code, EXIT.done);
+  assertEquals(told, ["a", "leave", "disposed"]);
+});
