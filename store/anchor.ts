@@ -1,7 +1,10 @@
 /** What holds the newest state of a log outside the log, so that an older one can be told. */
 import type { Bytes, MonotonicCounter } from "../backends/mod.ts";
 
-/** Against whom: a disk restored by accident, or a host that turns back whatever it can reach. */
+/**
+ * Against whom: a data directory put back by accident, or a host that turns back whatever it can
+ * reach. `none`: what is checked goes back together with the store.
+ */
 export type RollbackProtection = "none" | "accident" | "host";
 
 /**
@@ -11,8 +14,8 @@ export type RollbackProtection = "none" | "accident" | "host";
 export interface RecordAnchor {
   /** For people: "file /media/usb/nautilus.anchor". */
   readonly name: string;
-  /** `host` only where the host of the store cannot turn the record back. */
-  readonly protection: "accident" | "host";
+  /** `host` only where the host of the store cannot turn the record back; `none` beside the store. */
+  readonly protection: RollbackProtection;
   /** At most 256 bytes; undefined where nothing was ever set. @throws where it cannot be told. */
   read(): Promise<Bytes | undefined>;
   /** Sets the record if it is still `expected`; false where it is not. */
@@ -20,10 +23,10 @@ export interface RecordAnchor {
 }
 
 export interface AnchorOptions {
-  /** A monotonic counter of the TEE, and whether the host can turn it back (the simulation's: yes). */
+  /** A monotonic counter of the TEE, and against whom it holds (the simulation's lies beside the store). */
   readonly counter?: {
     readonly counter: MonotonicCounter;
-    readonly protection: "accident" | "host";
+    readonly protection: RollbackProtection;
   };
   readonly records?: readonly RecordAnchor[];
   /**
@@ -38,7 +41,7 @@ export interface AnchorOptions {
 /** For `/health`. */
 export interface FreshnessStatus {
   readonly protection: RollbackProtection;
-  /** Up to here an older log would be refused. Undefined without anchors. */
+  /** Up to here an older log would be refused. Undefined where `protection` is `none`. */
   readonly anchoredSequence: bigint | undefined;
   /** Anchors that were gone at this opening and were let go by the operator's word. */
   readonly acceptedLost: readonly string[];

@@ -84,7 +84,7 @@ export class Freshness {
       : "none";
     return {
       protection,
-      anchoredSequence: this.#anchoredSequence === undefined
+      anchoredSequence: this.#anchoredSequence === undefined || protection === "none"
         ? undefined
         : BigInt(this.#anchoredSequence),
       acceptedLost: this.#acceptedLost,

@@ -1,7 +1,8 @@
 /**
  * The simulated monotonic counter: `<data dir>/simulation/counter`, u64 big-endian and its
- * HMAC-SHA-256 under a key of the device. Whoever copies the folder back turns it back: it protects
- * against accidents (`rollback_protection: accident`), not against the host.
+ * HMAC-SHA-256 under a key of the device. It lies beside the store: whoever puts the data directory
+ * back turns it back, too. It tells a store file put back alone, and protects against nothing more
+ * (`rollback_protection: none`).
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { BackendError } from "../errors.ts";

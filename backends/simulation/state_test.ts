@@ -89,7 +89,7 @@ Deno.test("createFileCounter() refuses an altered file and another device's", ()
     assertEquals((await assertRejects(() => other.read(), BackendError)).code, "tampered");
   }));
 
-Deno.test("createFileCounter() is turned back by an older copy: it guards against accidents only", () =>
+Deno.test("createFileCounter() is turned back by an older copy: it protects nothing that goes back with it", () =>
   inFolder(async (folder) => {
     await Deno.mkdir(folder);
     const counter = createFileCounter(folder, random(32), () => {});

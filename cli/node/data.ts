@@ -1,16 +1,9 @@
 /** The second floor of a node: the store, opened with the keys of the TEE. */
 import type { Bytes, TeeBackend } from "../../backends/mod.ts";
-import { type Config, ConfigError } from "../../config.ts";
-import {
-  type AnchorOptions,
-  type DurableLog,
-  fileAnchor,
-  openStore,
-  selectAead,
-  type Store,
-} from "../../store/mod.ts";
+import { type DurableLog, openStore, selectAead, type Store } from "../../store/mod.ts";
 import { systemRandom } from "../random.ts";
 import { readRecoveryPublicKeys } from "../files/recovery_keys.ts";
+import { anchorsOf } from "./anchors.ts";
 import { requireRecoveryChoice } from "./recovery_choice.ts";
 import { hasStore, type OpenHost, openHost, type OpenNodeOptions } from "./host.ts";
 import { requireAdminKey } from "./reconcile_config.ts";
@@ -97,25 +90,4 @@ async function openSealedStore(
     ...(mode === "read-only" ? { verify: "full" as const } : {}),
     anchors: anchorsOf(tee, config),
   });
-}
-
-/**
- * What tells a rollback here: the TEE's counter where it has one, and a file on another medium.
- * @throws {ConfigError} where the host's word would let go of an anchor
- */
-function anchorsOf({ kind, counter }: TeeBackend, config: Config): AnchorOptions {
-  if (config.acceptLostAnchor && kind !== "SIMULATION") {
-    throw new ConfigError(
-      "--accept-lost-anchor: whoever starts the program could hide a rollback with it, so here only " +
-        "the operator's recovery key lets an anchor go (`nautilus key rewrap --accept-lost-anchor`)",
-    );
-  }
-  return {
-    // The simulation's counter is a file beside the store.
-    ...(counter === undefined
-      ? {}
-      : { counter: { counter, protection: kind === "SIMULATION" ? "accident" : "host" } }),
-    ...(config.anchorFile === undefined ? {} : { records: [fileAnchor(config.anchorFile)] }),
-    acceptLost: config.acceptLostAnchor,
-  };
 }
