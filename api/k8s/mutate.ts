@@ -15,6 +15,7 @@ import { objectErrors } from "./crd/object_errors.ts";
 import { invalidObject } from "./field_errors.ts";
 import { alreadyExists, conflict, notFound, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
+import { kindErrors } from "./kind_rules.ts";
 import { type KubernetesObject, type StoredObject, type SubmittedObject } from "./objects.ts";
 import { type PlanContext, unchanged, writePlan } from "./plan.ts";
 import { chooseName, equalJson, prepareCreate, prepareUpdate } from "./prepare.ts";
@@ -171,7 +172,7 @@ async function planReplacement(
   return writePlan(context, key, next, 200, "updated", [unchanged(key, current), ...compare]);
 }
 
-/** What is left once the object stands as it would be stored: its schema, or a definition's own rules. */
+/** What is left once the object stands as it would be stored: its schema, its kind's own rules. */
 async function finish(
   context: PlanContext,
   object: KubernetesObject,
@@ -181,6 +182,9 @@ async function finish(
   if (isDefinition(resource)) return await finishDefinition(context, object, before);
   if (resource.custom !== undefined) {
     const errors = objectErrors(object, before, resource.custom);
+    if (errors.length > 0) throw invalidObject(resource, object.metadata.name, errors);
+  } else if (context.request.subresource === undefined) {
+    const errors = kindErrors(object, before, resource);
     if (errors.length > 0) throw invalidObject(resource, object.metadata.name, errors);
   }
   return { object, compare: [] };

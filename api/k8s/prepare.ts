@@ -129,7 +129,6 @@ export function prepareUpdate(
       );
     }
   }
-  requireMutable(current, rest, resource);
   const metadata: ObjectMeta = {
     name: old.name,
     ...(old.generateName === undefined ? {} : { generateName: old.generateName }),
@@ -223,14 +222,15 @@ function startingState(object: KubernetesObject, resource: ResourceDefinition): 
     case "PersistentVolumeClaim":
       return { ...object, status: { phase: "Pending" } };
     case "Secret":
-      return { type: "Opaque", ...secretData(object, resource) };
+      return secretData(object, resource);
   }
   return object;
 }
 
-/** `stringData` is for writing only: it becomes base64 in `data`. */
-function secretData(object: KubernetesObject, resource: ResourceDefinition): KubernetesObject {
-  if (resource.group !== "" || resource.kind !== "Secret") return object;
+/** A secret with a type, and with `stringData`, which is for writing only, as base64 in `data`. */
+function secretData(given: KubernetesObject, resource: ResourceDefinition): KubernetesObject {
+  if (resource.group !== "" || resource.kind !== "Secret") return given;
+  const object = (given["type"] ?? "") === "" ? { ...given, type: "Opaque" } : given;
   const { stringData, ...rest } = object;
   if (stringData === undefined || stringData === null) return object;
   const name = object.metadata.name;
@@ -251,24 +251,4 @@ function secretData(object: KubernetesObject, resource: ResourceDefinition): Kub
     metadata: object.metadata,
     data,
   };
-}
-
-/** `immutable: true` on config maps and secrets cannot be taken back, nor their data changed. */
-function requireMutable(
-  current: KubernetesObject,
-  next: Readonly<Record<string, unknown>>,
-  resource: ResourceDefinition,
-): void {
-  if (resource.group !== "" || !["ConfigMap", "Secret"].includes(resource.kind)) return;
-  if (current["immutable"] !== true) return;
-  for (const field of ["immutable", "data", "binaryData"]) {
-    if (!equalJson(next[field], current[field]) || next["stringData"] !== undefined) {
-      throw invalid(
-        resource,
-        current.metadata.name,
-        field,
-        "Forbidden: field is immutable when `immutable` is set",
-      );
-    }
-  }
 }

@@ -11,7 +11,11 @@ async function withDeployment(): Promise<TestApi> {
     apiVersion: "apps/v1",
     kind: "Deployment",
     metadata: { name: "d" },
-    spec: { replicas: 2, selector: { matchLabels: { a: "b" } }, template: { spec: {} } },
+    spec: {
+      replicas: 2,
+      selector: { matchLabels: { a: "b" } },
+      template: { metadata: { labels: { a: "b" } }, spec: {} },
+    },
   });
   assertEquals((await made.json()).spec.replicas, 2);
   return api;

@@ -185,7 +185,12 @@ Deno.test("every kind of the table can be created, read, listed, replaced and de
     const base = (group === "" ? `/api/${version}` : `/apis/${group}/${version}`) +
       (namespaced ? "/namespaces/default" : "") + `/${plural}`;
     const apiVersion = group === "" ? version : `${group}/${version}`;
-    const object = await created(api, base, { apiVersion, kind, metadata: { name: "thing" } });
+    const object = await created(api, base, {
+      apiVersion,
+      kind,
+      metadata: { name: "thing" },
+      ...(kind.endsWith("Binding") ? { roleRef: { kind: "ClusterRole", name: "r" } } : {}),
+    });
     const list = await (await api.admin("GET", base)).json();
     assertEquals(list.kind, `${kind}List`);
     assertEquals(list.apiVersion, apiVersion);
