@@ -51,6 +51,8 @@ interface Kept {
   /** Milliseconds since the epoch. */
   readonly until: number;
   readonly idle: ReturnType<typeof setTimeout>;
+  /** Listens for the socket's end while it is kept, and no longer. */
+  readonly onClose: () => void;
 }
 
 /** Makes no connection but the one that was checked. */
@@ -85,6 +87,7 @@ export function createConnections(
   function drop(): void {
     if (kept === undefined) return;
     clearTimeout(kept.idle);
+    kept.socket.off("close", kept.onClose);
     kept.socket.destroy();
     kept.agent.destroy();
     kept = undefined;
@@ -99,6 +102,7 @@ export function createConnections(
     }
     const taken = kept;
     clearTimeout(taken.idle);
+    taken.socket.off("close", taken.onClose);
     kept = undefined;
     return taken;
   }
@@ -124,12 +128,9 @@ export function createConnections(
           return;
         }
         const idle = setTimeout(drop, MAX_IDLE_MS);
-        const mine: Kept = { socket, agent, until, idle };
-        kept = mine;
         // The master ends it, or says what nobody asked: it serves no more.
-        socket.once("close", () => {
-          if (kept === mine) drop();
-        });
+        kept = { socket, agent, until, idle, onClose: drop };
+        socket.once("close", drop);
         // Nothing of it keeps a command from ending.
         Deno.unrefTimer(idle);
       },
@@ -138,6 +139,7 @@ export function createConnections(
 
   return {
     async take(signal, isFresh = false) {
+      signal.throwIfAborted();
       const taken = isFresh ? undefined : takeKept();
       if (taken !== undefined) {
         return connection(taken.socket, taken.agent, taken.until, true);

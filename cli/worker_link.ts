@@ -32,6 +32,8 @@ export interface LinkRequest {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Bytes;
   readonly timeoutMs: number;
+  /** Gives up sooner than the time says. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface LinkAnswer {
@@ -76,10 +78,9 @@ interface Opened {
 async function openRequest(
   connections: Connections,
   master: URL,
-  { method, path, headers, body, timeoutMs }: LinkRequest,
-  options: { readonly isFresh: boolean; readonly signal?: AbortSignal },
+  { method, path, headers, body, timeoutMs, signal }: LinkRequest,
+  isFresh: boolean,
 ): Promise<Opened> {
-  const { signal, isFresh } = options;
   const deadline = AbortSignal.timeout(timeoutMs);
   const until = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
   const connection = await connections.take(until, isFresh);
@@ -132,8 +133,11 @@ export function createMasterLink(
 ): MasterLink {
   const connections = createConnections(master, peerSpki, now);
   const exchange = async (request: LinkRequest, isFresh: boolean): Promise<LinkAnswer> => {
-    const { response, connection } = await openRequest(connections, master, request, { isFresh });
+    const { response, connection } = await openRequest(connections, master, request, isFresh);
     const timer = setTimeout(connection.destroy, request.timeoutMs);
+    const { signal } = request;
+    signal?.addEventListener("abort", connection.destroy, { once: true });
+    if (signal?.aborted === true) connection.destroy();
     let isWhole = false;
     try {
       const chunks: Uint8Array[] = [];
@@ -154,6 +158,7 @@ export function createMasterLink(
       };
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", connection.destroy);
       if (isWhole && response.headers.connection !== "close") connection.release();
       else connection.destroy();
     }
@@ -169,12 +174,10 @@ export function createMasterLink(
       }
     },
     async *lines(path, headers, signal) {
-      const request = { method: "GET", path, headers, timeoutMs: WATCH_TIMEOUT_MS };
-      const { response, connection } = await openRequest(connections, master, request, {
-        isFresh: true,
-        signal,
-      });
+      const request = { method: "GET", path, headers, timeoutMs: WATCH_TIMEOUT_MS, signal };
+      const { response, connection } = await openRequest(connections, master, request, true);
       signal.addEventListener("abort", connection.destroy, { once: true });
+      if (signal.aborted) connection.destroy();
       try {
         if (response.statusCode !== 200) throw new StreamRefused(response.statusCode ?? 0);
         const decoder = new TextDecoder();

@@ -6,6 +6,7 @@ import type { Socket } from "node:net";
 import type { Bytes } from "../backends/mod.ts";
 import { openTlsIdentity, type TlsIdentity } from "../api/tls/identity.ts";
 import { type TestApi, testApi } from "../tests/fakes/api.ts";
+import { createConnections } from "./worker_connection.ts";
 import { createMasterLink, KeptConnectionLost, WrongPeer } from "./worker_link.ts";
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -178,4 +179,37 @@ Deno.test("a watch has a connection of its own, which ends with it", async () =>
   await ended;
   await link.send(get("/c"));
   assertEquals(master.sockets.length, 2);
+});
+
+Deno.test("send() is given up by its signal, while it waits for the answer and before it began", async () => {
+  await using api = await testApi();
+  const arrived = Promise.withResolvers<void>();
+  await using master = await openMaster(await identityOf(api), () => arrived.resolve());
+  using link = createMasterLink(master.url, master.spki, Date.now);
+  const stop = new AbortController();
+  const sent = link.send({ ...post("/never"), signal: stop.signal });
+  await arrived.promise;
+  stop.abort(new Error("asked to stop"));
+  await assertRejects(() => sent, Error, "asked to stop");
+  await assertRejects(
+    () => link.send({ ...post("/late"), signal: stop.signal }),
+    Error,
+    "asked to stop",
+  );
+  assertEquals(master.asked, ["POST /never"]);
+});
+
+Deno.test("createConnections() leaves no listener behind on a connection that is kept again and again", async () => {
+  await using api = await testApi();
+  await using master = await openMaster(await identityOf(api), echo);
+  const connections = createConnections(master.url, master.spki, Date.now);
+  const { signal } = new AbortController();
+  const counts = new Set<number>();
+  for (let i = 0; i < 20; i++) {
+    const connection = await connections.take(signal);
+    counts.add(connection.socket.listenerCount("close"));
+    connection.release();
+  }
+  connections.close();
+  assertEquals(counts.size, 1, [...counts].join());
 });

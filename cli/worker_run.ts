@@ -32,7 +32,7 @@ export async function runWorker(options: RunOptions): Promise<ExitCode> {
   let delayMs: number = BACKOFF_MS.first;
   while (!stop.aborted) {
     try {
-      using session = await options.join();
+      using session = await unlessStopped(options.join(), stop);
       log.info("joined");
       const heard = await stay(session, options, pods);
       if (heard) delayMs = BACKOFF_MS.first;
@@ -76,7 +76,9 @@ async function stay(
     while (!until.aborted) {
       let waitMs = heartbeatMs;
       try {
-        if (await session.beat(await options.figures(), pods.size)) log.info("session renewed");
+        if (await session.beat(await options.figures(), pods.size, until)) {
+          log.info("session renewed");
+        }
         heard = true;
         retryMs = BACKOFF_MS.first;
       } catch (error) {
@@ -132,6 +134,25 @@ async function stay(
     log.warn("could not say goodbye", { reason: messageOf(error) });
   }
   return heard;
+}
+
+/**
+ * Joining asks the master for evidence, which takes its time: nobody who stops waits for it. A
+ * session that is won all the same ends with its lease.
+ */
+async function unlessStopped(joining: Promise<Session>, stop: AbortSignal): Promise<Session> {
+  const stopped = Promise.withResolvers<never>();
+  const aborted = () => stopped.reject(stop.reason);
+  stop.addEventListener("abort", aborted, { once: true });
+  if (stop.aborted) aborted();
+  try {
+    return await Promise.race([joining, stopped.promise]);
+  } catch (error) {
+    void joining.then((session) => session[Symbol.dispose](), () => {});
+    throw error;
+  } finally {
+    stop.removeEventListener("abort", aborted);
+  }
 }
 
 function isLost({ code }: JoinRefused): boolean {

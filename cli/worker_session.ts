@@ -7,6 +7,8 @@ import { type Joined, refusalOf } from "./worker_join.ts";
 import { KeptConnectionLost, type LinkAnswer } from "./worker_link.ts";
 
 const TIMEOUT_MS = 30_000;
+/** A farewell is a courtesy: the process is to end, whether the master hears it or not. */
+const LEAVE_TIMEOUT_MS = 5_000;
 const WATCH_SECONDS = 300;
 
 export interface PodChange {
@@ -43,8 +45,15 @@ export class WorkerSession implements Disposable {
     this.#now = now;
   }
 
-  /** @returns whether the session was renewed. @throws {JoinRefused} */
-  async beat({ usage, capacity }: Figures, runningPods: number): Promise<boolean> {
+  /**
+   * @param signal gives it up
+   * @returns whether the session was renewed. @throws {JoinRefused}
+   */
+  async beat(
+    { usage, capacity }: Figures,
+    runningPods: number,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
     const answer = await this.#signed("heartbeat", "/api/v1/nodes/heartbeat", {
       node_id: this.#nodeId,
       timestamp: Math.floor(this.#now() / 1000),
@@ -54,7 +63,7 @@ export class WorkerSession implements Disposable {
       running_pods: runningPods,
       resource_usage: usage,
       ...(capacity === undefined ? {} : { capacity }),
-    });
+    }, signal);
     if (answer.status !== 200) throw refusalOf(answer);
     const renewal = v.parse(Renewal, JSON.parse(answer.body));
     if (renewal.session_token === undefined) return false;
@@ -62,12 +71,15 @@ export class WorkerSession implements Disposable {
     return true;
   }
 
-  /** Does nothing where the session is over already. @throws {JoinRefused} */
+  /**
+   * Does nothing where the session is over already; takes five seconds at most.
+   * @throws {JoinRefused}
+   */
   async leave(): Promise<void> {
     const answer = await this.#signed("leave", "/api/v1/nodes/leave", {
       node_id: this.#nodeId,
       timestamp: Math.floor(this.#now() / 1000),
-    });
+    }, AbortSignal.timeout(LEAVE_TIMEOUT_MS));
     if (answer.status === 200) return;
     const refusal = refusalOf(answer);
     if (refusal.code !== "session_unknown") throw refusal;
@@ -84,6 +96,7 @@ export class WorkerSession implements Disposable {
       path: `/api/v1/pods?${selector}`,
       headers: this.#bearer(),
       timeoutMs: TIMEOUT_MS,
+      signal,
     });
     if (answer.status !== 200) throw refusalOf(answer);
     const list = v.parse(List, JSON.parse(answer.body));
@@ -115,16 +128,26 @@ export class WorkerSession implements Disposable {
   }
 
   /** Once more, and signed anew, where a kept connection breaks off: the first may have arrived. */
-  async #signed(purpose: BeatPurpose, path: string, body: unknown): Promise<LinkAnswer> {
+  async #signed(
+    purpose: BeatPurpose,
+    path: string,
+    body: unknown,
+    signal: AbortSignal | undefined,
+  ): Promise<LinkAnswer> {
     try {
-      return await this.#send(purpose, path, body);
+      return await this.#send(purpose, path, body, signal);
     } catch (error) {
       if (!(error instanceof KeptConnectionLost)) throw error;
-      return await this.#send(purpose, path, body);
+      return await this.#send(purpose, path, body, signal);
     }
   }
 
-  async #send(purpose: BeatPurpose, path: string, body: unknown): Promise<LinkAnswer> {
+  async #send(
+    purpose: BeatPurpose,
+    path: string,
+    body: unknown,
+    signal: AbortSignal | undefined,
+  ): Promise<LinkAnswer> {
     const bytes = new TextEncoder().encode(JSON.stringify(body));
     // Up with the clock, so that nothing has to be kept; and up in any case.
     this.#sequence = Math.max(this.#sequence + 1, this.#now());
@@ -140,6 +163,7 @@ export class WorkerSession implements Disposable {
       },
       body: bytes,
       timeoutMs: TIMEOUT_MS,
+      signal,
     });
   }
 }

@@ -72,3 +72,13 @@ Deno.test("leave() is done where the session is over already, and refused where 
   const refused = sessionWith(() => Promise.resolve(refusal("signature_invalid")));
   await assertRejects(() => refused.session.leave(), JoinRefused, "signature_invalid");
 });
+
+Deno.test("leave() takes its own time only, and beat() and pods() are given up by their signal", async () => {
+  const { asked, session } = sessionWith(() => Promise.resolve(taken));
+  const { signal } = new AbortController();
+  await session.beat(FIGURES, 0, signal);
+  await session.leave();
+  await assertRejects(() => session.pods(new Set(), signal).next()); // `{}` is no list
+  assertEquals(asked.map((request) => request.signal === signal), [true, false, true]);
+  assert(asked[1]?.signal !== undefined);
+});
