@@ -20,10 +20,13 @@ const SECRET_FIELDS = [
   /^dek$/i,
 ];
 
-/** Shapes of secrets inside messages: bearer headers, Seal tokens, session and admin tokens. */
+/**
+ * Shapes of secrets inside messages: bearer headers, Seal tokens, session and admin tokens.
+ * `seal_token` and the codes of refusals (`seal_token_wrong_owner`) are words, and no tokens.
+ */
 const SECRET_PATTERNS = [
   { pattern: /\bBearer\s+[\w.~+/=-]+/gi, replacement: "Bearer [redacted]" },
-  { pattern: /\bseal_[\w.-]+/g, replacement: "seal_[redacted]" },
+  { pattern: /\bseal_(?!token(?:_[a-z]+)*(?![\w-]|\.\w))[\w.-]+/g, replacement: "seal_[redacted]" },
   { pattern: /\bnts_[\w-]+/g, replacement: "nts_[redacted]" },
   { pattern: /\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, replacement: "[redacted session]" },
   { pattern: /\bsuiprivkey1[a-z0-9]+/g, replacement: "[redacted key]" },

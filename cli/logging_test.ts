@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { TokenRefusalCode } from "../sui/seal_token_types.ts";
 import { startLogging } from "./logging.ts";
 
 async function logged(
@@ -47,6 +48,56 @@ Deno.test("startLogging() redacts secrets by field and by shape, pretty or not",
     assertEquals(text.includes("s3cr3t"), false, text);
     assertEquals(text.includes("abc.def"), false, text);
     assertStringIncludes(text, "redacted");
+  }
+});
+
+/** All of them: the compiler misses none. */
+const REFUSALS: Record<TokenRefusalCode, true> = {
+  malformed: true,
+  bearer_not_allowed: true,
+  not_found: true,
+  wrong_type: true,
+  wrong_cluster: true,
+  wrong_owner: true,
+  wrong_node: true,
+  not_registered: true,
+  expired: true,
+  revoked: true,
+  inactive: true,
+  insufficient_stake: true,
+};
+
+Deno.test("startLogging() shows the codes of refused Seal tokens, and no token", async () => {
+  const tokens = [
+    "seal_0x" + "0123456789abcdef".repeat(4),
+    "seal_0xabcdef",
+    "seal_" + "ab".repeat(32),
+    "seal_eyJhbGciOi.abc-def",
+    "seal_token_0x" + "ab".repeat(32),
+    "seal_token_abcdef0123",
+    "seal_token_Abcdef",
+    "seal_token_abc.def",
+    "seal_token-abcdef",
+  ];
+  for (const terminal of [true, false]) {
+    for (const code of Object.keys(REFUSALS)) {
+      const whole = `seal_token_${code}`;
+      const text = await logged(terminal, "info", (log) => {
+        log.warn("cannot join: {reason}", { reason: `${whole}: the token is refused` });
+        log.warn(`refused with ${whole}.`);
+      });
+      // In the message, among the properties, and at the end of a sentence.
+      assertEquals(text.split(whole).length - 1, 3, text);
+    }
+    for (const token of tokens) {
+      const text = await logged(terminal, "info", (log) => {
+        log.warn("cannot join: {reason}", { reason: `the token is ${token}` });
+        log.warn(`refused ${token}.`);
+      });
+      assertEquals(text.includes(token), false, text);
+      assertEquals(text.includes(token.slice("seal_".length)), false, text);
+      assertStringIncludes(text, "seal_[redacted]");
+    }
   }
 });
 
