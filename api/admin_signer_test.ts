@@ -50,6 +50,20 @@ Deno.test("an empty purse is told at /health, in the metrics, and to the admin",
   ) assert(metrics.split("\n").includes(line), line);
 });
 
+Deno.test("/api/v1/admin/signer and /metrics count what waits when they are asked", async () => {
+  let counted = 0;
+  await using api = await testApi({
+    deps: {
+      writeBack: () => ({ ...EMPTY, waiting: counted }),
+      countResults: () => Promise.resolve(void counted++),
+    },
+  });
+  const body = await (await api.admin("GET", "/api/v1/admin/signer")).json();
+  assertEquals(body.waiting, 1);
+  const metrics = await (await api.app.request("/metrics")).text();
+  assert(metrics.split("\n").includes("nautilus_chain_results_waiting 2"));
+});
+
 Deno.test("/api/v1/admin/signer is the admin's, and says what is missing where nothing signs", async () => {
   await using api = await testApi();
   const stranger = await api.app.request("/api/v1/admin/signer");

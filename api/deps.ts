@@ -141,6 +141,8 @@ export interface ApiDeps {
   /** Whether a public id opens the door; `/health` warns of it. */
   readonly legacyBearerTokens: boolean;
   readonly writeBack: () => WriteBackStatus;
+  /** Counts what waits to be written back now, for who asks `writeBack` next. */
+  readonly countResults: () => Promise<void>;
   /** What became of the chain's requests that carried an id. */
   readonly requestResults: (requestId: string) => Promise<readonly StoredResult[]>;
   readonly k8s: K8sService;

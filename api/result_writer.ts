@@ -6,9 +6,9 @@
 import type { Logger } from "@logtape/logtape";
 import type { Store } from "../store/mod.ts";
 import type { ChainWriter } from "../sui/chain_writer.ts";
-import type { ResultSigner } from "../sui/result_signer.ts";
+import { type ResultSigner, SignerNotReady } from "../sui/result_signer.ts";
 import type { Clock } from "./deps.ts";
-import { abandon, keep, oldest, type OutboxEntry, remove } from "./result_outbox.ts";
+import { abandon, countWaiting, keep, oldest, type OutboxEntry, remove } from "./result_outbox.ts";
 
 export interface ResultWriterOptions {
   readonly store: Store;
@@ -22,7 +22,10 @@ export interface ResultWriterOptions {
   readonly maxWaiting?: number;
   /** Between looks when nothing waits. Default 1000. */
   readonly pollIntervalMs?: number;
-  /** After failures: doubled from the first to the last. Default 1000 and 300000. */
+  /**
+   * After failures: doubled from the first to the last, a minute at most where cap or gas are missing.
+   * Default 1000 and 300000.
+   */
   readonly backoff?: { readonly initialMs: number; readonly maxMs: number };
   /** Resolves after `ms` or when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
@@ -70,7 +73,10 @@ export const NO_WRITE_BACK: WriteBackStatus = Object.freeze({
 });
 
 export interface ResultWriter {
+  /** What waits is as last counted. */
   status(): WriteBackStatus;
+  /** Counts what waits now, also while the writer pauses or a try is on its way. @throws {StoreError} */
+  count(): Promise<void>;
   /** Asks for a look now. */
   wake(): void;
   /** Until the signal aborts. Never rejects. */
@@ -79,7 +85,7 @@ export interface ResultWriter {
 
 /** Failures on chain, each paid for, after which a result is given up. */
 const MAX_FAILURES = 5;
-/** Between looks at cap and purse while nothing waits. */
+/** Between looks at cap and purse, at most, while nothing waits or one of them is missing. */
 const CHECK_INTERVAL_MS = 60_000;
 const MAX_AGE_MS = 7 * 24 * 3_600_000;
 
@@ -163,6 +169,10 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
       const why = options.held?.();
       return why === undefined ? status : { ...status, state: "held", detail: why };
     },
+    async count() {
+      const waiting = await countWaiting(store);
+      status = { ...status, waiting };
+    },
     wake: () => wake.abort(),
     async run(signal) {
       let failures = 0;
@@ -192,7 +202,10 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
           status = { ...status, state: "on", detail: "writing", waiting: count - 1 };
         } catch (error) {
           if (signal.aborted) return;
-          const retryInMs = Math.min(maxMs, initialMs * 2 ** Math.min(failures++, 20));
+          const longestMs = error instanceof SignerNotReady
+            ? Math.min(maxMs, CHECK_INTERVAL_MS)
+            : maxMs;
+          const retryInMs = Math.min(longestMs, initialMs * 2 ** Math.min(failures++, 20));
           status = {
             ...status,
             state: "failing",

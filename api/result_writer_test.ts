@@ -229,6 +229,38 @@ Deno.test("run() says that cap or gas are missing before any result waits, and h
   assertEquals([ready.state, ready.detail, ready.balanceMist], ["on", "nothing waits", BUDGET]);
 });
 
+Deno.test("count() tells what waits while the writer pauses; without cap or gas at most a minute", async () => {
+  await using store = await openTestStore();
+  const stop = new AbortController();
+  const pauses: number[] = [];
+  const waiting: number[] = [];
+  const lacking = () => Promise.reject(new SignerNotReady("no gas", "send it SUI"));
+  const results = createResultWriter({
+    store,
+    signer: {
+      address: REQUESTER,
+      masterCapId: REQUESTER,
+      gasBudgetMist: BUDGET,
+      check: lacking,
+      state: () => Promise.resolve("open"),
+      sign: lacking,
+    },
+    writer: { execute: lacking },
+    clock: Date.now,
+    log: getLogger(["test"]),
+    async sleep(ms) {
+      pauses.push(ms);
+      await queue(store, `r${pauses.length}`);
+      await results.count();
+      waiting.push(results.status().waiting);
+      if (pauses.length === 9) stop.abort();
+    },
+  });
+  await results.run(stop.signal);
+  assertEquals(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60].map((seconds) => seconds * 1000));
+  assertEquals(waiting, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+});
+
 Deno.test("run() waits for a node that stands before a request, instead of giving its result up", async () => {
   await using w = await world();
   await using store = await openTestStore();

@@ -7,8 +7,9 @@ import type { WriteBackStatus } from "../result_writer.ts";
 import { requireAdmin } from "./admin.ts";
 
 export function adminSignerRoutes(app: Hono<ApiEnv>, deps: ApiDeps): void {
-  app.get(OWN_API_PATHS.adminSigner, (c) => {
+  app.get(OWN_API_PATHS.adminSigner, async (c) => {
     requireAdmin(c, deps);
+    await deps.countResults();
     return c.json(signerJson(deps.writeBack()));
   });
   app.all(OWN_API_PATHS.adminSigner, methodNotAllowed("GET", "HEAD"));

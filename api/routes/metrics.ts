@@ -4,6 +4,7 @@ import type { ApiDeps } from "../deps.ts";
 import { type ApiContext, type ApiEnv, methodNotAllowed } from "../http.ts";
 import { isKubernetesPath, OWN_API_PATHS } from "../k8s/own_paths.ts";
 import { createMetrics, type Metrics } from "../metrics.ts";
+import { StoreError } from "../../store/mod.ts";
 
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
@@ -181,7 +182,13 @@ export function metricsRoutes(app: Hono<ApiEnv>, deps: ApiDeps): RequestCounts {
   const counts = countRequests(metrics);
   app.use(counts.middleware);
   registerStateMetrics(metrics, deps);
-  app.get("/metrics", (c) => {
+  app.get("/metrics", async (c) => {
+    try {
+      await deps.countResults();
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      // The last count stands; that the store is lost is told by other metrics.
+    }
     c.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
     return c.body(metrics.text());
   });

@@ -60,6 +60,7 @@ export function createMasterApp(parts: {
     k3s: cluster.k3s,
     legacyBearerTokens: sealed.legacyBearerTokens,
     writeBack: () => requests.writeBackStatus(),
+    countResults: () => requests.countResults(),
     requestResults: (requestId) => requests.results(requestId),
     k8s: parts.k8s,
     tracer: parts.tracer,

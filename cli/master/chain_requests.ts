@@ -20,6 +20,8 @@ export interface ChainRequests extends AsyncDisposable {
   /** What became of the requests that carried an id. */
   results(requestId: string): Promise<readonly StoredResult[]>;
   writeBackStatus(): WriteBackStatus;
+  /** Counts what waits to be written back, for `writeBackStatus`. */
+  countResults(): Promise<void>;
   /** Begins to read and to write back; the function it returns stops both. */
   start(): () => Promise<void>;
 }
@@ -61,6 +63,7 @@ export async function openChainRequests(options: {
     chainId: () => reader.chainId(),
     results: (requestId) => executor.results(requestId),
     writeBackStatus: () => writeBack.status(),
+    countResults: () => writeBack.count(),
     start() {
       const stopReader = reader.start();
       const stopWriteBack = writeBack.start();

@@ -19,6 +19,8 @@ export interface WriteBack extends AsyncDisposable {
   /** Whether results are to be put into the outbox. */
   readonly isOn: boolean;
   status(): WriteBackStatus;
+  /** Counts what waits, for `status`. */
+  count(): Promise<void>;
   /** Begins to write; the function it returns stops it. */
   start(): () => Promise<void>;
 }
@@ -68,6 +70,7 @@ export async function openWriteBack(options: {
   return {
     isOn: true,
     status: () => results.status(),
+    count: () => results.count(),
     start() {
       const stop = new AbortController();
       const running = results.run(stop.signal);
@@ -84,6 +87,7 @@ function off(detail: string): WriteBack {
   return {
     isOn: false,
     status: () => ({ ...NO_WRITE_BACK, detail }),
+    count: () => Promise.resolve(),
     start: () => () => Promise.resolve(),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };

@@ -189,6 +189,7 @@ export async function testApi(options: TestApiOptions = {}): Promise<TestApi> {
     admissions: undefined,
     legacyBearerTokens: false,
     writeBack: () => NO_WRITE_BACK,
+    countResults: () => Promise.resolve(),
     requestResults: (id) => executor.results(id),
     k8s,
     tracer: undefined,
