@@ -380,7 +380,7 @@ Deno.test("events that concern nobody here are recorded and passed over", async 
   for (const [event, success] of events) assertEquals((await apply(api, event)).success, success);
 });
 
-Deno.test("a payload larger than its kind may be is refused once, not retried forever", async () => {
+Deno.test("a payload larger than an object may be is refused once, not retried forever", async () => {
   await using api = await testApi({ grants: [GRANT] });
   const payload = JSON.stringify({
     apiVersion: "v1",
@@ -389,7 +389,7 @@ Deno.test("a payload larger than its kind may be is refused once, not retried fo
     data: { a: "x".repeat(2_500_000) },
   });
   const result = await apply(api, request({ resource: "cm", name: "big", payload }));
-  assertEquals(result.code, 422);
+  assertEquals(result.code, 413);
   assertEquals((await apply(api, request())).code, 201);
 });
 

@@ -134,3 +134,32 @@ Deno.test("a secret's type stays, and so does what is immutable", async () => {
   );
   await taken(api, "PATCH", `${SECRETS}/s`, { metadata: { labels: { a: "b" } } }, MERGE);
 });
+
+Deno.test("an object beyond 1.5 MiB is refused on every way to write, dry run or not", async () => {
+  await using api = await testApi();
+  const events = "/api/v1/namespaces/default/events";
+  const event = (length: number) => ({ metadata: { name: "e" }, message: "x".repeat(length) });
+  const patch = { message: "x".repeat(1_600_000) };
+  const refused = async (...request: Parameters<TestApi["admin"]>) => {
+    const response = await api.admin(...request);
+    const { code, reason, message } = await response.json();
+    assertEquals([code, reason, message], [
+      413,
+      "RequestEntityTooLarge",
+      "Request entity too large: limit is 1572864",
+    ]);
+  };
+  await refused("POST", events, event(1_600_000));
+  await refused("POST", `${events}?dryRun=All`, event(1_600_000));
+  // Not the object alone: what is stored, with who holds its fields.
+  const data = Object.fromEntries(Array.from({ length: 90_000 }, (_, i) => [`k${i}`, ""]));
+  await refused("POST", `${MAPS}?fieldManager=a`, map({ data }));
+  await taken(api, "POST", events, event(1_000_000));
+  await refused("PUT", `${events}/e`, event(1_600_000));
+  await refused("PATCH", `${events}/e`, patch, MERGE);
+  await refused("PATCH", `${events}/e?fieldManager=a&force=true`, {
+    apiVersion: "v1",
+    kind: "Event",
+    ...event(1_600_000),
+  }, APPLY);
+});

@@ -17,7 +17,7 @@ import { alreadyExists, conflict, notFound, STALE } from "./errors.ts";
 import { encodeKey, objectKey } from "./keys.ts";
 import { kindErrors } from "./kind_rules.ts";
 import { type KubernetesObject, type StoredObject, type SubmittedObject } from "./objects.ts";
-import { type PlanContext, unchanged, writePlan } from "./plan.ts";
+import { type PlanContext, requireStorable, unchanged, writePlan } from "./plan.ts";
 import { chooseName, equalJson, prepareCreate, prepareUpdate } from "./prepare.ts";
 import { readObject } from "./read.ts";
 import type { ApplyPatch, K8sRequest, Planned } from "./request.ts";
@@ -77,8 +77,9 @@ export async function planPatch(context: PlanContext): Promise<Planned> {
   const current = await readObject(store, resource, request.namespace, request.name);
   if (patch.kind === "apply") return await planApply(context, current, patch);
   if (current === undefined) throw notFound(resource, request.name);
-  const patched = patch.apply(current.parse(), resource);
-  return await planReplacement(context, current, patched, undefined, patch.problems);
+  const before = current.parse();
+  const patched = patch.apply(before, resource);
+  return await planReplacement(context, current, patched, { before, problems: patch.problems });
 }
 
 /** Merges what is applied, or creates it. @throws {StatusError} Conflict, and as the others. */
@@ -88,6 +89,7 @@ async function planApply(
   patch: ApplyPatch,
 ): Promise<Planned> {
   const { resource, request, schemas } = context;
+  requireStorable(patch.config);
   const { object: config, unknown } = decodeFields(context, patch.config, false);
   if ((config.metadata.managedFields ?? []).length > 0) {
     throw new StatusError("BadRequest", "metadata.managedFields must be nil");
@@ -98,14 +100,18 @@ async function planApply(
   }
   const undeclared = undeclaredProblem(unknown, patch.config, mergeSchemaOf(resource, schemas));
   if (undeclared !== undefined) throw typedPatchError(request, resource, undeclared);
-  const applied = applyConfiguration(context, current?.parse(), plainObject(config), patch);
+  const before = current?.parse();
+  const applied = applyConfiguration(context, before, plainObject(config), patch);
   reportApplied(request, patch);
   // What was applied has been checked; what others wrote may hold fields that are not known.
   const options = { ...request.options, fieldValidation: "Ignore" as const };
   const next = { ...context, request: { ...request, options, body: applied.body } };
   return current === undefined
     ? await planCreate(next, applied.managedFields)
-    : await planReplacement(next, current, applied.body, applied.managedFields);
+    : await planReplacement(next, current, applied.body, {
+      ...(before === undefined ? {} : { before }),
+      managed: applied.managedFields,
+    });
 }
 
 /** Without what decoding fills in. */
@@ -114,12 +120,20 @@ function plainObject(config: SubmittedObject): Readonly<Record<string, unknown>>
   return { ...config, metadata };
 }
 
+interface Replacing {
+  /** What `current` says, parsed. The body may share what it did not change: it is quick to compare. */
+  readonly before?: KubernetesObject;
+  /** The holders of its fields after an apply. */
+  readonly managed?: Applied["managedFields"];
+  /** What is to be said of the patch itself. */
+  readonly problems?: readonly string[];
+}
+
 async function planReplacement(
   context: PlanContext,
   current: StoredObject,
   body: unknown,
-  managed?: Applied["managedFields"],
-  problems?: readonly string[],
+  { before = current.parse(), managed, problems }: Replacing = {},
 ): Promise<Planned> {
   const { resource, request } = context;
   const { name, namespace } = request;
@@ -144,7 +158,6 @@ async function planReplacement(
   if (expected !== "" && expected !== String(current.revision)) {
     throw conflict(resource, name, STALE);
   }
-  const before = current.parse();
   if (typeof given.uid === "string" && given.uid !== "" && given.uid !== before.metadata.uid) {
     throw conflict(
       resource,
@@ -179,6 +192,7 @@ async function finish(
   before: KubernetesObject | undefined,
 ): Promise<{ object: KubernetesObject; compare: readonly Compare[] }> {
   const { resource } = context;
+  if (object.metadata.deletionTimestamp === undefined) requireStorable(object);
   if (isDefinition(resource)) return await finishDefinition(context, object, before);
   if (resource.custom !== undefined) {
     const errors = objectErrors(object, before, resource.custom);

@@ -14,6 +14,7 @@ import { kubernetesTime, type Sources } from "./prepare.ts";
 import type { ChangeRecord, K8sRequest, Planned } from "./request.ts";
 import type { ResourceDefinition, ResourceTable } from "./resources.ts";
 import type { KindSchemas } from "./schema.ts";
+import { StatusError } from "./status.ts";
 
 export interface PlanContext {
   readonly store: Store;
@@ -48,7 +49,33 @@ export function unchanged(key: string, object: StoredObject | undefined): Compar
   };
 }
 
-/** Puts the object and answers with it. A dry run answers the same and writes nothing. */
+/** Most bytes of one stored object: what etcd takes in one request. */
+export const MAX_STORED_BYTES = 1.5 * 1024 * 1024;
+
+/**
+ * Refuses a document that cannot be stored, before anything costly is done with it. What is being
+ * deleted may be as large as it is.
+ *
+ * @throws {StatusError} RequestEntityTooLarge
+ */
+export function requireStorable(document: unknown): void {
+  // Never more bytes than there will be: a character is one at least.
+  requireSize(JSON.stringify(document)?.length ?? 0);
+}
+
+function requireSize(bytes: number): void {
+  if (bytes <= MAX_STORED_BYTES) return;
+  throw new StatusError(
+    "RequestEntityTooLarge",
+    `Request entity too large: limit is ${MAX_STORED_BYTES}`,
+  );
+}
+
+/**
+ * Puts the object and answers with it. A dry run answers the same and writes nothing.
+ *
+ * @throws {StatusError} RequestEntityTooLarge, but for an object that is being deleted.
+ */
 export function writePlan(
   context: PlanContext,
   key: string,
@@ -59,6 +86,7 @@ export function writePlan(
 ): Planned {
   const { resource, request, store } = context;
   const served = encodeServed(object, resource);
+  if (object.metadata.deletionTimestamp === undefined) requireSize(served.length);
   const answer = (revision: number) => ({
     kind: "object" as const,
     code,

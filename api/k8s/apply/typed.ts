@@ -115,6 +115,7 @@ const SAME: Comparison = { added: EMPTY, removed: EMPTY, modified: EMPTY };
 
 /** How `after` differs from `before`, by fields. */
 export function compare(before: unknown, after: unknown, schema: MergeSchema): Comparison {
+  if (before === after) return SAME;
   if (schema.kind === "map" && isRecord(before) && isRecord(after)) {
     const names = new Set([...Object.keys(before), ...Object.keys(after)]);
     const parts = [...names].map((name): readonly [string, Comparison] => {
