@@ -10,6 +10,7 @@ import {
   decodeNames,
   type DefinedNames,
   type DefinedVersion,
+  type Definition,
 } from "./definition.ts";
 import { compareVersions, type Condition } from "./names.ts";
 
@@ -50,16 +51,17 @@ function isCondition(value: unknown): value is Condition {
 }
 
 /** What one stored definition adds to the table; nothing until it is established. */
-function kindsOf(stored: StoredObject): ResourceDefinition[] {
+function kindsOf(
+  stored: StoredObject,
+  definitionOf: (object: KubernetesObject) => Definition | undefined,
+): ResourceDefinition[] {
   const object = stored.parse();
   const { conditions, acceptedNames } = definitionStatus(object);
   if (!conditions.some(({ type, status }) => type === "Established" && status === "True")) {
     return [];
   }
-  const errors: FieldError[] = [];
-  const definition = decodeDefinition(object, errors);
-  // Checked when it was written. One that an older release let through is not served: fail closed.
-  if (errors.length > 0) return [];
+  const definition = definitionOf(object);
+  if (definition === undefined) return [];
   const storage = definition.versions.find((version) => version.storage);
   if (storage === undefined) return [];
   const served = definition.versions.filter((version) => version.served)
@@ -91,6 +93,20 @@ function kindsOf(stored: StoredObject): ResourceDefinition[] {
   }));
 }
 
+/** A definition as compiled: whatever changes its spec changes its generation. */
+interface CompiledDefinition {
+  readonly uid: string;
+  readonly generation: number | undefined;
+  readonly definition: Definition | undefined;
+}
+
+/** Undefined for one that an older release let through: it is not served, fail closed. */
+function compile(object: KubernetesObject): Definition | undefined {
+  const errors: FieldError[] = [];
+  const definition = decodeDefinition(object, errors);
+  return errors.length > 0 ? undefined : definition;
+}
+
 function warningOf(
   group: string,
   kind: string,
@@ -114,6 +130,8 @@ export class Kinds {
   #revision = -1;
   #seen = "";
   #table: ResourceTable;
+  /** By the keys of the definitions that there are. */
+  #compiled: ReadonlyMap<string, CompiledDefinition> = new Map();
 
   constructor(store: Store, fixed: ResourceTable) {
     this.#store = store;
@@ -160,9 +178,25 @@ export class Kinds {
       before.set(mark, [...before.get(mark) ?? [], resource]);
     }
     const taken = new Set(this.#fixed.all().map(({ group }) => group));
-    const custom = kvs.flatMap((kv) =>
-      before.get(marks([kv])) ?? kindsOf(StoredObject.of(this.#definitions, kv))
-    );
+    const compiled = new Map<string, CompiledDefinition>();
+    const custom = kvs.flatMap((kv) => {
+      const key = decodeKey(kv.key);
+      const old = this.#compiled.get(key);
+      const kept = before.get(marks([kv]));
+      if (kept !== undefined) {
+        if (old !== undefined) compiled.set(key, old);
+        return kept;
+      }
+      const stored = StoredObject.of(this.#definitions, kv);
+      return kindsOf(stored, (object) => {
+        const { uid, generation } = object.metadata;
+        const isSame = old !== undefined && old.uid === uid && old.generation === generation;
+        const next = isSame ? old : { uid, generation, definition: compile(object) };
+        compiled.set(key, next);
+        return next.definition;
+      });
+    });
+    this.#compiled = compiled;
     return createResourceTable([
       ...this.#fixed.all(),
       // Never in a group of ours, whatever the store says: its objects would lie among ours.

@@ -12,6 +12,7 @@ import type { ResourceDefinition } from "../resources.ts";
 import { REVIEWS } from "../reviews.ts";
 import { decodeDefinition, type DefinedNames, type Definition } from "./definition.ts";
 import { definitionResource, definitionStatus } from "./kinds.ts";
+import { type DefinitionOutline, outlineOf } from "./outline.ts";
 import { type Condition, nameConflict, namingConditions } from "./names.ts";
 
 /** Keeps a definition until its objects are gone. */
@@ -43,7 +44,7 @@ export async function finishDefinition(
   }
   const old = before === undefined ? undefined : definitionStatus(before);
   if (before !== undefined && old !== undefined) {
-    checkUpdate(definition, decodeDefinition(before, []), old.conditions, errors);
+    checkUpdate(definition, outlineOf(before), old.conditions, errors);
   }
   const storedVersions = storedVersionsOf(definition, next, errors);
   if (errors.length > 0) throw invalidObject(resource, next.metadata.name, errors);
@@ -97,7 +98,7 @@ function acceptedBeside(
 
 function checkUpdate(
   next: Definition,
-  before: Definition,
+  before: DefinitionOutline,
   conditions: readonly Condition[],
   errors: FieldError[],
 ): void {
@@ -135,11 +136,10 @@ function storedVersionsOf(
 
 /** The kind's objects as they lie in the store, in no version in particular. */
 function storedAs(object: KubernetesObject): ResourceDefinition {
-  const { group, names, scope, versions } = decodeDefinition(object, []);
-  const version = versions.find((candidate) => candidate.storage)?.name ?? "";
+  const { group, names, scope, storageVersion } = outlineOf(object);
   return {
     group,
-    version,
+    version: storageVersion,
     kind: names.kind,
     plural: names.plural,
     singular: names.singular,
@@ -253,7 +253,7 @@ async function freeNames(
   gone: KubernetesObject,
 ): Promise<{ compare: Compare[]; operations: Operation[] }> {
   const resource = definitionResource(context.fixed);
-  const { group } = decodeDefinition(gone, []);
+  const { group } = outlineOf(gone);
   const { items, revision } = await listObjects(context.store, resource, "", {});
   const rest = items.filter((item) => item.parse().metadata.name !== gone.metadata.name);
   const now = kubernetesTime(context.sources.clock());
@@ -266,7 +266,7 @@ async function freeNames(
     const waiting = conditions.some(({ type, status }) =>
       type === "NamesAccepted" && status === "False"
     );
-    const definition = decodeDefinition(object, []);
+    const definition = outlineOf(object);
     if (!waiting || definition.group !== group) continue;
     const others = taken.filter(({ plural }) => plural !== definition.names.plural);
     if (nameConflict(definition.names, others) !== undefined) continue;
