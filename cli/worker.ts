@@ -3,20 +3,17 @@ import { getLogger } from "@logtape/logtape";
 import { createWebCryptoVerifier } from "../backends/signatures.ts";
 import { isCanonicalAddress } from "../sui/address.ts";
 import { isNodeId, nodeKeyHash } from "../sui/admission_message.ts";
-import { loadWallet, type Wallet, WalletError } from "../sui/wallet.ts";
 import { unknownAction } from "./actions.ts";
 import { fetchAttestation } from "./client/fetch_attestation.ts";
-import { isLoopback, parseOrigin } from "./client/origin.ts";
 import { type Command, type CommandIo, EXIT, type ExitCode, UsageError } from "./command.ts";
 import { startLogging } from "./logging.ts";
 import { replaceFile } from "./files/written.ts";
 import { watchStopSignals } from "./stop_signal.ts";
-import { readBoundedText } from "./files/bounded_read.ts";
 import { diskReader, readEndorsements } from "./files/evidence.ts";
 import { loadPolicy } from "./files/policy.ts";
-import { fileReason } from "./files/reason.ts";
 import { parseFlags, required } from "./flags.ts";
 import { createFigures } from "./worker_figures.ts";
+import { masterUrl, openWallet } from "./worker_flags.ts";
 import { createHook } from "./worker_hook.ts";
 import { isFinal, type Joined, joinMaster, type JoinOptions } from "./worker_join.ts";
 import { runWorker } from "./worker_run.ts";
@@ -24,7 +21,6 @@ import { WorkerSession } from "./worker_session.ts";
 import { openWorkerFile, type WorkerFile } from "./worker_state.ts";
 import { openWorkerTee, type WorkerTee } from "./worker_tee.ts";
 
-const MAX_KEYSTORE_BYTES = 1 << 20;
 const STRINGS = [
   "master",
   "policy",
@@ -56,7 +52,8 @@ const USAGE = [
   "  --policy POLICY          what the master must be (JSONC); `nautilus policy init` makes one",
   "  --collateral FILE        what goes with the master's evidence, file or folder",
   "  --token OBJECT_ID        the Seal token's object id, 0x and 64 hex digits",
-  "  --key FILE|sui-keystore  the owner's wallet: a suiprivkey1… line or a Sui keystore",
+  "  --key FILE|sui-keystore  the owner's wallet, mode 0600: a suiprivkey1… line or a Sui",
+  "                           keystore",
   "  --address 0x…            which key of a keystore",
   "  --node-id NAME           as the token names it; the host name otherwise",
   "  --state FILE             node key, mode 0600; $HOME/.nautilus/worker.json otherwise",
@@ -224,7 +221,7 @@ async function prepare(io: CommandIo, strings: Strings): Promise<Prepared> {
     master: masterUrl(required(strings, "master", "URL")),
     policy: await loadPolicy(reader, required(strings, "policy", "POLICY")),
     endorsements: collateral === undefined ? [] : await readEndorsements(reader, [collateral]),
-    wallet: await openWallet(io, required(strings, "key"), strings["address"]),
+    wallet: await openWallet(io.env, required(strings, "key"), strings["address"]),
     nodeId,
     tokenId,
     chainId: strings["chain-id"],
@@ -236,39 +233,6 @@ async function prepare(io: CommandIo, strings: Strings): Promise<Prepared> {
     random: (length) => crypto.getRandomValues(new Uint8Array(length)),
     now: () => Date.now(),
   };
-}
-
-function masterUrl(text: string): URL {
-  const url = parseOrigin(text);
-  if (url === undefined) {
-    throw new UsageError(`--master "${text}": https://HOST:PORT and no more is wanted`);
-  }
-  if (url.protocol === "http:" && !isLoopback(url)) {
-    throw new UsageError("--master: a session is never sent unencrypted: use https://");
-  }
-  return url;
-}
-
-async function openWallet(
-  io: CommandIo,
-  key: string,
-  address: string | undefined,
-): Promise<Wallet> {
-  const path = key === "sui-keystore"
-    ? `${io.env["HOME"] ?? ""}/.sui/sui_config/sui.keystore`
-    : key;
-  let text: string;
-  try {
-    text = await readBoundedText(path, MAX_KEYSTORE_BYTES);
-  } catch (cause) {
-    throw new UsageError(`--key ${path}: ${fileReason(cause)}`, { cause });
-  }
-  try {
-    return await loadWallet(text, address);
-  } catch (error) {
-    if (error instanceof WalletError) throw new UsageError(`--key ${path}: ${error.message}`);
-    throw error;
-  }
 }
 
 function defaultState({ env }: CommandIo): string {

@@ -260,9 +260,16 @@ export function refusalOf(answer: LinkAnswer): JoinRefused {
     json = undefined;
   }
   const parsed = v.safeParse(Problem, json);
-  return parsed.success
-    ? new JoinRefused(parsed.output.code, `${parsed.output.code}: ${parsed.output.detail}`, answer)
-    : new JoinRefused("unknown", `the master answered ${answer.status}`, answer);
+  if (!parsed.success) {
+    return new JoinRefused("unknown", `the master answered ${answer.status}`, answer);
+  }
+  const code = printable(parsed.output.code, 100);
+  return new JoinRefused(code, `${code}: ${printable(parsed.output.detail, 2_000)}`, answer);
+}
+
+/** The master chose these words: nothing in them may steer a terminal, or begin a line of a log. */
+function printable(text: string, maxLength: number): string {
+  return text.slice(0, maxLength).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, "?");
 }
 
 function evidenceJson({ teeType, evidence }: OwnEvidence) {

@@ -1,6 +1,12 @@
 /** The worker's own file, readable by nobody else: the node key, and the session while there is one. */
 import { Buffer } from "node:buffer";
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+} from "node:crypto";
 import * as v from "valibot";
 import type { Bytes } from "../backends/mod.ts";
 import { ConfigError } from "../config.ts";
@@ -43,11 +49,7 @@ export async function openWorkerFile(path: string): Promise<WorkerFile> {
     await write(path, state);
   }
   let current = state;
-  const key = createPrivateKey({
-    key: Buffer.from(state.node_key, "base64"),
-    format: "der",
-    type: "pkcs8",
-  });
+  const key = privateKey(path, state.node_key);
   return {
     nodeKey: {
       spki: new Uint8Array(createPublicKey(key).export({ type: "spki", format: "der" })),
@@ -62,6 +64,18 @@ export async function openWorkerFile(path: string): Promise<WorkerFile> {
       await write(path, current);
     },
   };
+}
+
+/** Nothing of what it holds instead is repeated. @throws {ConfigError} naming the file */
+function privateKey(path: string, pkcs8: string): KeyObject {
+  let key: KeyObject | undefined;
+  try {
+    key = createPrivateKey({ key: Buffer.from(pkcs8, "base64"), format: "der", type: "pkcs8" });
+  } catch {
+    key = undefined; // said below, together with keys of another kind
+  }
+  if (key?.asymmetricKeyType === "ed25519") return key;
+  throw new ConfigError(`--state ${path}: field "node_key" holds no Ed25519 key (Base64, PKCS #8)`);
 }
 
 async function read(path: string): Promise<WorkerState | undefined> {
