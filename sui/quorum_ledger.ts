@@ -4,6 +4,7 @@
  * out; endpoints that contradict each other make an error, never a guess. A node's event cursor is a
  * position in the ledger, so the cursor of one endpoint holds with the others.
  */
+import { createHash } from "node:crypto";
 import { sleep } from "./abort.ts";
 import {
   type EventCursor,
@@ -110,11 +111,8 @@ class QuorumLedger implements Ledger {
       const agreed = this.#agree(having, (page) => eventKey(page.events[i]));
       if (agreed === undefined) {
         throw this.#disagreement(
-          `event ${i} after ${String(after)}`,
-          having.map((page) => {
-            const event = page.events[i];
-            return `${event?.transactionDigest}/${event?.eventIndex}`;
-          }),
+          `event ${i} after ${position(after)}`,
+          differences(having.flatMap((page) => page.events[i] ?? [])),
         );
       }
       // Who said otherwise is not listened to any more; who has no more may still agree on the end.
@@ -249,15 +247,46 @@ function objectKey(object: LedgerObject | undefined): string {
 }
 
 function eventKey(event: LedgerEvent | undefined): string {
-  if (event === undefined) return "none";
+  return event === undefined ? "none" : Object.values(eventFacts(event)).join("|");
+}
+
+/** Everything that an endpoint says of an event, by what it is called in a disagreement. */
+function eventFacts(event: LedgerEvent) {
+  return {
+    event: `${event.transactionDigest}/${event.eventIndex}`,
+    checkpoint: String(event.checkpoint),
+    type: event.type,
+    sender: event.sender,
+    contents: event.contents.toHex(),
+  };
+}
+
+/** What they say of which fact, in the endpoints' order; contents by their SHA-256. */
+function differences(events: readonly LedgerEvent[]): string[] {
+  const facts = events.map(eventFacts);
+  const said = (fact: keyof ReturnType<typeof eventFacts>): string[] => {
+    const values = facts.map((one) => one[fact]);
+    if (new Set(values).size < 2) return [];
+    return [
+      `${fact} ${values.map((value) => fact === "contents" ? digest(value) : value).join(" / ")}`,
+    ];
+  };
   return [
-    event.transactionDigest,
-    event.eventIndex,
-    event.checkpoint,
-    event.type,
-    event.sender,
-    event.contents.toHex(),
-  ].join("|");
+    ...said("event"),
+    ...said("checkpoint"),
+    ...said("type"),
+    ...said("sender"),
+    ...said("contents"),
+  ];
+}
+
+function digest(hex: string): string {
+  return `sha256:${createHash("sha256").update(Uint8Array.fromHex(hex)).digest("hex")}`;
+}
+
+function position(after: EventCursor | EventStart | undefined): string {
+  if (typeof after === "string") return after;
+  return after?.checkpoint === undefined ? "the beginning" : `checkpoint ${after.checkpoint}`;
 }
 
 /** Of equal objects the one that was seen at the lowest checkpoint: no fresher than it is. */
