@@ -66,6 +66,7 @@ export interface Admissions {
 /** Refusals of the proof itself. What the chain says of the token is told as everywhere else. */
 const PROOF_REFUSALS = {
   malformed_proof: 400,
+  weak_node_key: 400,
   challenge_malformed: 400,
   unsupported_scheme: 400,
   challenge_foreign: 401,

@@ -16,6 +16,7 @@ import {
   workerReportData,
 } from "./admission_message.ts";
 import { type ChallengeOptions, createChallenges } from "./challenge.ts";
+import { isWeakEd25519Key } from "./ed25519_key.ts";
 import type { SealTokenClaims, SealTokenValidator, TokenRefusalCode } from "./seal_token.ts";
 import {
   verifyWalletSignature,
@@ -79,6 +80,7 @@ export type AdmissionRefusalCode =
   | TokenRefusalCode
   | "worker_evidence_refused"
   | "malformed_proof"
+  | "weak_node_key"
   | "challenge_malformed"
   | "challenge_foreign"
   | "challenge_expired"
@@ -127,6 +129,12 @@ export function createAdmission(options: AdmissionOptions): Admission {
   ): Promise<AdmissionDecision> => {
     const shape = misshapen(proof);
     if (shape !== undefined) return refuse("malformed_proof", shape);
+    if (isWeakEd25519Key(proof.nodeKey.subarray(-32))) {
+      return refuse(
+        "weak_node_key",
+        "node_key: of small order or not canonical, so anybody could sign for it; make another key",
+      );
+    }
     const subject = { nodeId: proof.nodeId, address: proof.address };
     const verdict = challenges.verify(proof.challenge, subject);
     if (!verdict.valid) return refuseChallenge(verdict.code);

@@ -397,3 +397,23 @@ Deno.test("proveAdmission() signs for the appraised master, this node and now, o
   assertEquals(signed, []);
   assertEquals(code(await admission.admit(await proveAdmission(options))), "admitted");
 });
+
+Deno.test("admit() refuses a node key that anybody can sign for, unseen by the chain", async () => {
+  const { admission, worker, ledger } = world();
+  const [wallet] = wallets(12);
+  assert(wallet !== undefined);
+  const honest = worker("node-a", wallet);
+  const proof = await prove(honest, ask(admission, honest));
+  const asked = ledger.calls;
+  const spki = Uint8Array.from(proof.nodeKey);
+  spki.set([1, ...new Uint8Array(31)], 12);
+  // R the neutral point, S zero: good for every message under this key.
+  const nodeSignature = new Uint8Array(64);
+  nodeSignature[0] = 1;
+  assertEquals(
+    code(await admission.admit({ ...proof, nodeKey: spki, nodeSignature })),
+    "weak_node_key",
+  );
+  assertEquals(ledger.calls, asked);
+  assertEquals(code(await admission.admit(proof)), "admitted");
+});
