@@ -117,6 +117,8 @@ interface Looks {
 const BUSY: Looks = { pollIntervalMs: 1, minPollIntervalMs: 1, isSubscribed: false };
 /** As the program does. */
 const SUBSCRIBED: Looks = { pollIntervalMs: 500, minPollIntervalMs: 50, isSubscribed: true };
+const SLICE = 50;
+
 /** As the program does where no endpoint makes checkpoints known. */
 const POLLING: Looks = { ...SUBSCRIBED, isSubscribed: false };
 
@@ -152,17 +154,21 @@ function following(count: number, looks: Looks, backlog: number): BenchSpec["set
       wake: () => listener.wake(),
       clock: Date.now,
     });
+    /** In slices: a chain that makes thousands in one go serves nobody meanwhile. */
     const schedule = async () => {
-      await node.control("schedule", {
-        requester: REQUESTER,
-        method: "POST",
-        resource: "ConfigMap",
-        namespace: "default",
-        name: `round-${++rounds}`,
-        request_id: `round-${rounds}`,
-        payload: PAYLOAD,
-        count,
-      });
+      const round = ++rounds;
+      for (let made = 0; made < count; made += SLICE) {
+        await node.control("schedule", {
+          requester: REQUESTER,
+          method: "POST",
+          resource: "ConfigMap",
+          namespace: "default",
+          name: `round-${round}-${made}`,
+          request_id: `round-${round}-${made}`,
+          payload: PAYLOAD,
+          count: Math.min(SLICE, count - made),
+        });
+      }
     };
     for (let i = 0; i < backlog; i++) await schedule();
     const stop = new AbortController();
