@@ -11,7 +11,7 @@
  */
 export function holdMessages(scope: EventTarget): () => void {
   const early: MessageEvent[] = [];
-  const hold = (event: Event) => {
+  const hold: EventListener = (event) => {
     if (!(event instanceof MessageEvent)) return;
     event.stopImmediatePropagation();
     early.push(event);

@@ -88,7 +88,7 @@ function checkSignatures(
   } else {
     const root = sha256(verified.rootSpki).toHex();
     const trusted = policy.trustedRoots.includes(root);
-    list.expect(trusted, "root", "unknown_root", "the policy trusts no such root", root);
+    list.expect(trusted, "root", "unknown_root", `the policy does not trust root ${root}`, root);
   }
   list.expect(
     verified.chain,
