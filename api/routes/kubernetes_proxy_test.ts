@@ -33,7 +33,6 @@ async function withUpstream(
 Deno.test("requests go to the kube-apiserver as whoever asks, without any token of ours", async () => {
   await using api = await withUpstream(() => Response.json({ kind: "PodList" }));
   const response = await api.admin("GET", `${PODS}?labelSelector=a%3Db&limit=5`, undefined, {
-    "Impersonate-Extra-x": "y",
     "X-Remote-User": "root",
     "X-Seal-Token": "secret",
     "Cookie": "a=b",
