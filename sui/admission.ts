@@ -6,6 +6,7 @@
 import { Buffer } from "node:buffer";
 import { createPublicKey, verify } from "node:crypto";
 import { isCanonicalAddress } from "./address.ts";
+import { lengthPrefixed } from "./bytes.ts";
 import {
   type AdmissionFields,
   admissionMessage,
@@ -204,22 +205,13 @@ export function createAdmission(options: AdmissionOptions): Admission {
 
 /** What every challenge of this master is bound to. */
 function contextOf(facts: MasterFacts): Bytes {
-  const parts = [
+  return lengthPrefixed([
     new TextEncoder().encode(facts.chainId),
     facts.clusterId,
     facts.measurement,
     facts.identityKey,
     facts.tlsKey,
-  ];
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + 4 + part.length, 0));
-  const view = new DataView(out.buffer);
-  let offset = 0;
-  for (const part of parts) {
-    view.setUint32(offset, part.length);
-    out.set(part, offset + 4);
-    offset += 4 + part.length;
-  }
-  return out;
+  ]);
 }
 
 function misshapen(proof: AdmissionProof): string | undefined {

@@ -9,6 +9,7 @@
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { addressBytes } from "./address.ts";
+import { lengthPrefixed } from "./bytes.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -94,7 +95,7 @@ export function createChallenges(options: ChallengeOptions): Challenges {
 
   const mac = (head: Uint8Array, { nodeId, address }: ChallengeSubject): Uint8Array =>
     createHmac("sha384", key)
-      .update(joined([DOMAIN, head, context, utf8(nodeId), addressBytes(address)]))
+      .update(lengthPrefixed([DOMAIN, head, context, utf8(nodeId), addressBytes(address)]))
       .digest();
 
   const verify = (challenge: Uint8Array, subject: ChallengeSubject): ChallengeVerdict => {
@@ -155,17 +156,4 @@ function nonceOf(challenge: Uint8Array): string {
 
 function utf8(text: string): Bytes {
   return encoder.encode(text);
-}
-
-/** Each with its length before it, u32 BE. */
-function joined(parts: readonly Uint8Array[]): Bytes {
-  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + 4 + length, 0));
-  const view = new DataView(out.buffer);
-  let at = 0;
-  for (const part of parts) {
-    view.setUint32(at, part.length);
-    out.set(part, at + 4);
-    at += 4 + part.length;
-  }
-  return out;
 }

@@ -2,7 +2,7 @@
  * The ledger over Sui's GraphQL RPC: usually another operator's indexer, and so a second opinion
  * beside a full node. Reads only; transactions are not handed in here.
  */
-import { canonicalAddress } from "./address.ts";
+import { readBatched } from "./batched_object.ts";
 import {
   type ChainClient,
   type ChainClientOptions,
@@ -40,7 +40,7 @@ import {
   type LedgerStatus,
 } from "./ledger.ts";
 import { ObjectBatcher } from "./object_batcher.ts";
-import { request, type RequestLimits, unlessAborted } from "./request.ts";
+import { request, type RequestLimits } from "./request.ts";
 import type { ZkLoginVerifier } from "./wallet_signature.ts";
 
 /** `endpoint`: the full URL of the service, path included: `https://host/graphql`. */
@@ -140,17 +140,8 @@ class GraphqlLedger implements ChainClient {
     };
   }
 
-  async getObject(id: string, signal?: AbortSignal): Promise<LedgerObject | undefined> {
-    const canonical = canonicalAddress(id);
-    if (canonical === undefined) throw new TypeError(`object id: ${JSON.stringify(id)}`);
-    // The request is shared with other readers: a caller that gives up only stops waiting for it.
-    const answer = await unlessAborted(
-      this.#parts.endpoint,
-      signal,
-      this.#batcher.get(canonical),
-    );
-    if ("error" in answer) throw answer.error;
-    return answer.object;
+  getObject(id: string, signal?: AbortSignal): Promise<LedgerObject | undefined> {
+    return readBatched(this.#batcher, this.#parts.endpoint, id, signal);
   }
 
   getDynamicField(

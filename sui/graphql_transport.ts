@@ -3,6 +3,7 @@
  * what a GraphQL server can have said gets through: a proxy's page must not become an answer.
  */
 import * as v from "valibot";
+import { joined } from "./bytes.ts";
 import { ANSWER_TOO_LARGE } from "./chain_client.ts";
 import { LedgerProtocolError, LedgerUnavailable } from "./ledger.ts";
 
@@ -147,11 +148,5 @@ async function bounded(
     if (length > maxBytes) throw new RangeError(`${ANSWER_TOO_LARGE}: more than ${maxBytes} bytes`);
     parts.push(part);
   }
-  const whole = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
+  return joined(parts, length);
 }

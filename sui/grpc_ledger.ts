@@ -3,7 +3,7 @@
  * only (grpc_writer.ts writes); the clients of @mysten/sui are loaded when it is opened, not before.
  */
 import type { GrpcTypes, RpcError, SuiGrpcClient } from "@mysten/sui/grpc";
-import { canonicalAddress } from "./address.ts";
+import { readBatched } from "./batched_object.ts";
 import {
   ANSWER_TOO_LARGE,
   type ChainClient,
@@ -31,7 +31,7 @@ import {
   LedgerUnavailable,
 } from "./ledger.ts";
 import { ObjectBatcher } from "./object_batcher.ts";
-import { request, type RequestLimits, unlessAborted } from "./request.ts";
+import { request, type RequestLimits } from "./request.ts";
 import type { ZkLoginVerifier } from "./wallet_signature.ts";
 
 export type { ChainClient } from "./chain_client.ts";
@@ -140,17 +140,8 @@ class GrpcLedger implements ChainClient {
     });
   }
 
-  async getObject(id: string, signal?: AbortSignal): Promise<LedgerObject | undefined> {
-    const canonical = canonicalAddress(id);
-    if (canonical === undefined) throw new TypeError(`object id: ${JSON.stringify(id)}`);
-    // The request is shared with other readers: a caller that gives up only stops waiting for it.
-    const answer = await unlessAborted(
-      this.#parts.endpoint,
-      signal,
-      this.#batcher.get(canonical),
-    );
-    if ("error" in answer) throw answer.error;
-    return answer.object;
+  getObject(id: string, signal?: AbortSignal): Promise<LedgerObject | undefined> {
+    return readBatched(this.#batcher, this.#parts.endpoint, id, signal);
   }
 
   getDynamicField(

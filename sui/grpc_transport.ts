@@ -3,6 +3,7 @@
  * said: a proxy's 404 must not become "no such object". It bounds the size of an answer and hands
  * the node's informational headers to the caller.
  */
+import { joined } from "./bytes.ts";
 import { ANSWER_TOO_LARGE } from "./chain_client.ts";
 import type { LedgerObservation } from "./ledger.ts";
 
@@ -104,17 +105,6 @@ function wholeFrames(maxBytes: number): TransformStream<Bytes, Bytes> {
 
 /** Of a gRPC-web frame: flag, u32 big-endian length. */
 export const HEADER_BYTES = 5;
-
-/** All parts in one. @param length of all of them, bytes */
-export function joined(parts: readonly Uint8Array[], length: number): Bytes {
-  const whole = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
-}
 
 /** Headers as the gRPC-web transport hands them on. */
 export type ResponseHeaders = Readonly<Record<string, string | readonly string[]>>;

@@ -3,7 +3,8 @@
  * is looked at: what arrives together becomes its last message, and no more is read for a while, so
  * that the rest waits at the sender.
  */
-import { HEADER_BYTES, joined } from "./grpc_transport.ts";
+import { joined } from "./bytes.ts";
+import { HEADER_BYTES } from "./grpc_transport.ts";
 import { LedgerProtocolError } from "./ledger.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;

@@ -2,10 +2,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { REFUSED_TAINT } from "../../api/k3s_nodes.ts";
 import { k3sCaHash } from "../../cli/master/k3s.ts";
-import { DEFAULT_SERVER_LIMITS, listen } from "../../api/server.ts";
-import { openTlsIdentity } from "../../api/tls/identity.ts";
 import { ADMIN_TOKEN, testApi } from "../fakes/api.ts";
 import { spawnFakeNode } from "../fakes/sui/spawn.ts";
+import { listenTls } from "../fakes/tls_listener.ts";
 import { asRecord, makePlace, runBinary, startMaster } from "./harness.ts";
 import { joinOnce, makeWorker } from "./worker.ts";
 
@@ -16,19 +15,7 @@ Deno.test("worker join --k3s-env writes a token of its own; a slashing deletes i
   // Our own listener plays the cluster's kube-apiserver.
   await using cluster = await testApi();
   await cluster.k8s.bootstrap();
-  const tls = await openTlsIdentity({
-    store: cluster.store,
-    clock: Date.now,
-    random: cluster.deps.random,
-    names: [],
-  });
-  const server = await listen(cluster.app, {
-    host: "127.0.0.1",
-    port: 0,
-    tls: tls.issue().credentials,
-    limits: DEFAULT_SERVER_LIMITS,
-    log: cluster.deps.log,
-  });
+  const { server, caPem } = await listenTls(cluster);
   try {
     const send = async (method: string, path: string, body?: unknown) =>
       await cluster.app.request(path, {
@@ -44,7 +31,7 @@ Deno.test("worker join --k3s-env writes a token of its own; a slashing deletes i
     await using place = await makePlace();
     const worker = await makeWorker(place, chain);
     const [ca, credential] = [`${place.cwd}/server-ca.crt`, `${place.cwd}/credential`];
-    await Deno.writeTextFile(ca, tls.caPem);
+    await Deno.writeTextFile(ca, caPem);
     await Deno.writeTextFile(credential, ADMIN_TOKEN);
     const settings = {
       CONTRACT_ADDRESS: chain.packageId,
@@ -79,7 +66,7 @@ Deno.test("worker join --k3s-env writes a token of its own; a slashing deletes i
       /^K3S_URL=https:\/\/k3s\.test:6443\nK3S_TOKEN=K10([0-9a-f]{64})::(\w{6})\.(\w{16})\nK3S_NODE_NAME=([a-z0-9-]+)\n$/;
     assertMatch(written, pattern);
     const [, hash = "", id = "", secret = "", name = ""] = pattern.exec(written) ?? [];
-    assertEquals(hash, await k3sCaHash(tls.caPem));
+    assertEquals(hash, await k3sCaHash(caPem));
     assertEquals(await names(), [`bootstrap-token-${id}`]);
     for (const text of [joined.stdout, joined.stderr, master.output()]) {
       assert(!text.includes(secret), "the secret half is printed by nobody");
